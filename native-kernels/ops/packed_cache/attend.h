@@ -30,6 +30,13 @@ struct Queries {
     return args.repeats * args.row_block * one;
   }
 
+  /// Forgets what was seen.
+  void begin() const {
+    mixed.clear(count);
+    fill_zero(totals, count);
+    for (size_t i = 0; i < count; i++) highest[i] = -kInfinity;
+  }
+
   size_t row_of(size_t query) const { return first_row + query % rows; }
   size_t index_of(const PackedAttentionArgs& args, size_t query) const {
     return (group * args.repeats + query / rows) * args.rows + row_of(query);
@@ -47,10 +54,7 @@ Queries queries_of(const PackedAttentionArgs& args, size_t group, size_t first_r
   float* channels = take(count * ScoredQueries::floats_of(keys));
   Queries queries{group,  first_row, rows, count, ScoredQueries(keys, channels, count), MixedValues(values, sums, count),
                   scores, weights,   take(count), take(count), take(count)};
-  queries.mixed.clear(count);
-  fill_zero(queries.totals, count);
   for (size_t i = 0; i < count; i++) {
-    queries.highest[i] = -kInfinity;
     const float* q = args.q + queries.index_of(args, i) * args.width();
     keys.bits == 4 ? write_query<4>(keys, q, args.scale, queries.scored, i)
                    : write_query<8>(keys, q, args.scale, queries.scored, i);
@@ -161,9 +165,9 @@ void attend(const PackedAttentionArgs& args, const Queries& queries, const Step&
       float* const own = queries.weights + i * kStepTokens;
       weights.weigh(queries.scores + i * kStepTokens, queries.peaks[i], own, queries.mixed, i);
     }
-    args.value_layout.bits == 4
-        ? mix_codes<4>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count)
-        : mix_codes<8>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count);
+    const ValueGroup values{step.values, step.keys, g, step.tokens};
+    const MixedWeights mixing{queries.weights, kStepTokens, queries.count};
+    args.value_layout.bits == 4 ? mix_codes<4>(values, mixing, queries.mixed) : mix_codes<8>(values, mixing, queries.mixed);
   }
 }
 
@@ -183,15 +187,23 @@ void write_partial(const PackedAttentionArgs& args, const Queries& queries, size
 void packed_attention(const PackedAttentionArgs& args, size_t first, size_t last) {
   const Scratch scratch(Queries::floats(args) * sizeof(float));
   const size_t chunks = args.chunks(), row_blocks = args.row_blocks();
+  const auto queries_at = [&](size_t unit) {
+    const size_t group = unit / chunks / row_blocks;
+    return queries_of(args, group, unit / chunks % row_blocks * args.row_block, scratch.floats());
+  };
+  if (first == last) return;
+  Queries queries = queries_at(first);
   for (size_t unit = first; unit < last; unit++) {
-    const size_t chunk = unit % chunks, group = unit / chunks / row_blocks;
-    const Queries queries = queries_of(args, group, unit / chunks % row_blocks * args.row_block, scratch.floats());
+    const size_t chunk = unit % chunks;
+    // Chunks of the same queries follow one another.
+    if (chunk == 0 && unit > first) queries = queries_at(unit);
+    queries.begin();
     const size_t seen = args.block_of(args.first_position(queries.first_row));
     const size_t seen_end = args.block_of(args.length + queries.first_row + queries.rows - 1) + 1;
     const size_t start = chunk * args.chunk_blocks, chunk_end = start + args.chunk_blocks;
     const size_t end = chunk_end < seen_end ? chunk_end : seen_end;
     for (size_t block = start > seen ? start : seen; block < end;) {
-      const Step step = step_at(args, group, block, end);
+      const Step step = step_at(args, queries.group, block, end);
       block += step.keys.count;
       attend(args, queries, step);
     }

@@ -86,10 +86,21 @@ SPINQUANT_INLINE Pairs pairs_of(Vec x, Vec y, Vec inverse, __mmask16 absent) {
   return {bytes, split_bytes(rest), kept, sixteenths};
 }
 
+/// Four bytes, in every lane.
+SPINQUANT_INLINE __m512i spread_bytes(const int32_t* bytes) { return _mm512_set1_epi32(*bytes); }
+
 /// Adds four products of codes and bytes to each lane. As an instruction of ours, since GCC 12 copies sums between
 /// registers and memory instead of adding to them where they are.
-SPINQUANT_INLINE void add_products(__m512i& sum, __m512i codes, const int32_t* bytes) {
-  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*bytes));
+SPINQUANT_INLINE void add_products(__m512i& sum, __m512i codes, __m512i bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(bytes));
+}
+
+/// The same for codes of two places. Bytes are spread once for both: a cycle has two products and two loads, so that one
+/// load for each product leaves none for codes.
+SPINQUANT_INLINE void add_products(__m512i& sum, __m512i& other_sum, __m512i codes, __m512i others, const int32_t* bytes) {
+  const __m512i spread = spread_bytes(bytes);
+  add_products(sum, codes, spread);
+  add_products(other_sum, others, spread);
 }
 
 /// b₀ + 2^8·b₁ + 2^16·b₂ of sums: one rounding where these are below 2^24, else two more.

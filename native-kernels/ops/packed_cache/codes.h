@@ -108,10 +108,18 @@ struct BlockRun {
     const float* own = scales + block * block_scales;
     for (size_t at = 0; at < block_scales; at += 16) __builtin_prefetch(own + at, 0, 2);
   }
-  /// Has codes brought on to the first-level cache.
-  SPINQUANT_INLINE_MEMBER void fetch_codes(size_t block) const {
-    for (size_t at = 0; at < code_bytes; at += 64) __builtin_prefetch(codes(block) + at, 0, 3);
-  }
+};
+
+/// The values of a step for the sums of a group of channels, and the keys beside them.
+struct ValueGroup {
+  const BlockRun &run, &keys;
+  size_t group, tokens;
+};
+
+/// What values are multiplied with, for so many queries [count, stride].
+struct MixedWeights {
+  const float* of;
+  size_t stride, count;
 };
 
 /// Blocks whose scores are computed before their values are summed. Their codes stay in the first-level cache.

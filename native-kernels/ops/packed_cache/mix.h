@@ -102,18 +102,18 @@ SPINQUANT_INLINE void mix_rest(const BlockRun& values, size_t group, size_t toke
   }
 }
 
-/// Adds Σ weights·codes of a group of channels over so many tokens, for `count` queries with weights [count, stride].
+/// Adds Σ weights·codes of a group of channels over the tokens of a step.
 template <size_t Bits>
-void mix_codes(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t stride,
-               const MixedValues& mixed, size_t count) {
+void mix_codes(const ValueGroup& values, const MixedWeights& weights, const MixedValues& mixed) {
+  const BlockRun& run = values.run;
+  const float* of = weights.of;
+  const size_t group = values.group, tokens = values.tokens, stride = weights.stride, count = weights.count;
   float* sums = mixed.sums + group * mixed.vectors * kPerWord<Bits> * kLanes;
   size_t query = 0;
   for (; query + kTogether <= count; query += kTogether) {
-    mix_group<Bits, kTogether>(values, group, tokens, weights + query * stride, stride, sums + query * mixed.stride,
-                               mixed.stride);
+    mix_group<Bits, kTogether>(run, group, tokens, of + query * stride, stride, sums + query * mixed.stride, mixed.stride);
   }
-  mix_rest<Bits>(values, group, tokens, count - query, weights + query * stride, stride, sums + query * mixed.stride,
-                 mixed.stride);
+  mix_rest<Bits>(run, group, tokens, count - query, of + query * stride, stride, sums + query * mixed.stride, mixed.stride);
 }
 
 /// Weights of a step's tokens for the sums of a group: probabilities·scales.
@@ -138,7 +138,8 @@ struct StepWeights {
     }
     // Scales of tokens that are not there may be anything.
     fill_zero(weights, first);
-    fill_zero(weights + end, values.count * kBlockTokens - end);
+    const size_t tokens = values.count * kBlockTokens;
+    if (end < tokens) fill_zero(weights + end, tokens - end);
     Vec shift = splat(0);
     for (size_t block = 0; block < values.count; block++) {
       const BlockGrid grid = values.grid(block, group);

@@ -104,23 +104,48 @@ struct QuadColumn {
   const uint8_t* codes;
   size_t words;  // in the quad, at most four
   size_t token_bytes, block_bytes, tokens;
-  bool is_first;  // then the codes of the next blocks are fetched
+  const BlockRun* keys;  // those of the next step are fetched; null with all columns but the first
+
+  /// Two tokens lie in a vector from the quad of the first one on.
+  bool is_near() const { return token_bytes <= 48; }
 };
 
-/// The quad of four tokens, one after the other in memory: byte i of all of them in lane i.
-template <bool Whole>
-SPINQUANT_INLINE __m512i load_quads(const uint8_t* p, size_t step, __mmask8 mask) {
-  auto quad = [&](size_t token) {
-    if (Whole) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + token * step));
-    return _mm_maskz_loadu_epi32(mask, p + token * step);
-  };
-  __m512i tokens = _mm512_castsi128_si512(quad(0));
-  tokens = _mm512_inserti32x4(tokens, quad(1), 1);
-  tokens = _mm512_inserti32x4(tokens, quad(2), 2);
-  tokens = _mm512_inserti32x4(tokens, quad(3), 3);
-  const __m512i by_word = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return swap_bytes(_mm512_permutexvar_epi32(by_word, tokens));
-}
+/// Brings the quads of four tokens, one after the other in memory, together: byte i of all of them in lane i. Shuffles
+/// take turns with products of bytes, so there are two of them where tokens are near, else three.
+template <bool Near>
+class QuadLoader {
+ public:
+  SPINQUANT_INLINE_MEMBER explicit QuadLoader(const QuadColumn& column)
+      : step_(column.token_bytes),
+        quad_(static_cast<__mmask16>((1u << column.words) - 1)),
+        lanes_(static_cast<__mmask16>((1u << kQuad * column.words) - 1)) {
+    const int next = static_cast<int>(step_ / 4);
+    pair_ = Near ? static_cast<__mmask16>(quad_ | quad_ << next) : quad_;
+    // Lane 4w + t is word w of token t; 16 and more are of the second vector.
+    const __m512i word = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    const __m512i token = Near ? _mm512_setr_epi32(0, next, 16, 16 + next, 0, next, 16, 16 + next, 0, next, 16, 16 + next,
+                                                   0, next, 16, 16 + next)
+                               : _mm512_setr_epi32(0, 16, 0, 16, 0, 16, 0, 16, 0, 16, 0, 16, 0, 16, 0, 16);
+    order_ = _mm512_add_epi32(word, token);
+  }
+
+  SPINQUANT_INLINE_MEMBER __m512i load(const uint8_t* p) const {
+    if constexpr (Near) return swap_bytes(two(p, p + 2 * step_));
+    constexpr __mmask16 last_two = 0xcccc;
+    const __m512i first = two(p, p + step_), second = two(p + 2 * step_, p + 3 * step_);
+    return swap_bytes(_mm512_mask_mov_epi32(first, last_two, second));
+  }
+
+ private:
+  SPINQUANT_INLINE_MEMBER __m512i two(const uint8_t* p, const uint8_t* q) const {
+    const __m512i first = _mm512_maskz_loadu_epi32(pair_, p), second = _mm512_maskz_loadu_epi32(pair_, q);
+    return _mm512_maskz_permutex2var_epi32(lanes_, first, order_, second);
+  }
+
+  size_t step_;
+  __mmask16 quad_, pair_, lanes_;
+  __m512i order_;
+};
 
 /// Codes of four tokens and of those a block behind them, for the channels in lower halves of bytes and for those in upper ones.
 template <size_t Queries>
@@ -135,25 +160,26 @@ SPINQUANT_INLINE void add_pairs(__m512i words, __m512i next, const int32_t* byte
   const __m512i both[2] = {_mm512_ternarylogic_epi32(lower, words, _mm512_slli_epi16(next, 4), choice),
                            _mm512_ternarylogic_epi32(lower, _mm512_srli_epi16(words, 4), next, choice)};
   SPINQUANT_UNROLL
-  for (size_t half = 0; half < 2; half++) {
-    SPINQUANT_UNROLL
-    for (size_t i = 0; i < Queries; i++) {
-      const int32_t* own = bytes + i * stride;
-      __m512i (&total)[kBytes] = totals[i][half];
-      add_products(total[0], both[half], own);
-      add_products(total[1], first[half], own + 1);
-      add_products(total[2], first[half], own + 2);
-      add_products(total[1], second[half], own + kBlockTokens);
-      add_products(total[2], second[half], own + kBlockTokens + 1);
-    }
+  for (size_t i = 0; i < Queries; i++) {
+    const int32_t* own = bytes + i * stride;
+    add_products(totals[i][0][0], totals[i][1][0], both[0], both[1], own);
+    add_products(totals[i][0][1], totals[i][1][1], first[0], first[1], own + 1);
+    add_products(totals[i][0][2], totals[i][1][2], first[0], first[1], own + 2);
+  }
+  // Each sum has waited for the products above by now.
+  SPINQUANT_UNROLL
+  for (size_t i = 0; i < Queries; i++) {
+    const int32_t* own = bytes + i * stride + kBlockTokens;
+    add_products(totals[i][0][1], totals[i][1][1], second[0], second[1], own);
+    add_products(totals[i][0][2], totals[i][1][2], second[0], second[1], own + 1);
   }
 }
 
-template <size_t Bits, size_t Queries, bool Whole>
+template <size_t Bits, size_t Queries, bool Near>
 void add_column(const QuadColumn& column, const float* weights, size_t weight_stride, const float* units, float* sums,
                 size_t sum_stride) {
   constexpr size_t halves = kHalves<Bits>, blocks = Bits == 4 ? 2 : 1;
-  const __mmask8 mask = static_cast<__mmask8>((1u << column.words) - 1);
+  const QuadLoader<Near> quads(column);
   __m512i totals[Queries][halves][kBytes]{};
   const uint8_t* block = column.codes;
   for (size_t start = 0; start < column.tokens; start += blocks * kBlockTokens, block += blocks * column.block_bytes) {
@@ -161,23 +187,19 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
     const uint8_t* codes = block;
     // A block without a second one goes with itself, which weighs nothing there.
     const size_t second = left > kBlockTokens ? column.block_bytes : 0;
-    if (column.is_first) {
-      for (size_t at = 0; at < blocks * kBlockTokens * column.token_bytes; at += 64) {
-        __builtin_prefetch(block + 2 * column.block_bytes + at, 0, 3);
-      }
-    }
+    for (size_t b = 0; column.keys && b < blocks; b++) column.keys->fetch(start / kBlockTokens + b + kStepBlocks);
     // Blocks are whole: tokens that are not there weigh nothing.
     for (size_t token = start; token < end; token += kQuad, codes += kQuad * column.token_bytes) {
-      const __m512i words = load_quads<Whole>(codes, column.token_bytes, mask);
+      const __m512i words = quads.load(codes);
       const int32_t* bytes = reinterpret_cast<const int32_t*>(weights + token);
       if constexpr (Bits == 4) {
-        add_pairs(words, load_quads<Whole>(codes + second, column.token_bytes, mask), bytes, weight_stride, totals);
+        add_pairs(words, quads.load(codes + second), bytes, weight_stride, totals);
       } else {
         SPINQUANT_UNROLL
         for (size_t i = 0; i < Queries; i++) {
           SPINQUANT_UNROLL
           for (size_t byte = 0; byte < kBytes; byte++) {
-            add_products(totals[i][0][byte], words, bytes + i * weight_stride + byte);
+            add_products(totals[i][0][byte], words, spread_bytes(bytes + i * weight_stride + byte));
           }
         }
       }
@@ -194,39 +216,34 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
 }
 
 template <size_t Bits, size_t Queries>
-void mix_group(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t weight_stride,
-               const MixedValues& mixed, size_t query) {
-  const size_t words = values.group_words;
-  float* sums = mixed.sums + query * mixed.stride + group * mixed.quads * kHalves<Bits> * kLanes;
+void mix_group(const ValueGroup& values, const MixedWeights& weights, const MixedValues& mixed, size_t query) {
+  const BlockRun& run = values.run;
+  const size_t words = run.group_words;
+  float* sums = mixed.sums + query * mixed.stride + values.group * mixed.quads * kHalves<Bits> * kLanes;
   for (size_t word = 0; word < words; word += kQuad, sums += kHalves<Bits> * kLanes) {
-    const QuadColumn column{values.codes(0) + 4 * (group * words + word), words - word < kQuad ? words - word : kQuad,
-                            4 * values.words, values.block_bytes, tokens, group + word == 0};
-    const float* own = weights + query * weight_stride;
-    column.words == kQuad
-        ? add_column<Bits, Queries, true>(column, own, weight_stride, mixed.units + query, sums, mixed.stride)
-        : add_column<Bits, Queries, false>(column, own, weight_stride, mixed.units + query, sums, mixed.stride);
+    const bool is_first = values.group + word + query == 0;
+    const QuadColumn column{run.codes(0) + 4 * (values.group * words + word), words - word < kQuad ? words - word : kQuad,
+                            4 * run.words, run.block_bytes, values.tokens, is_first ? &values.keys : nullptr};
+    const auto add = column.is_near() ? add_column<Bits, Queries, true> : add_column<Bits, Queries, false>;
+    add(column, weights.of + query * weights.stride, weights.stride, mixed.units + query, sums, mixed.stride);
   }
 }
 
 /// The last queries, fewer than are summed together.
 template <size_t Bits, size_t Queries = kTile - 1>
-SPINQUANT_INLINE void mix_rest(const BlockRun& values, size_t group, size_t tokens, const float* weights,
-                               size_t weight_stride, const MixedValues& mixed, size_t query, size_t count) {
+SPINQUANT_INLINE void mix_rest(const ValueGroup& values, const MixedWeights& weights, const MixedValues& mixed, size_t query) {
   if constexpr (Queries > 0) {
-    if (count == Queries) return mix_group<Bits, Queries>(values, group, tokens, weights, weight_stride, mixed, query);
-    mix_rest<Bits, Queries - 1>(values, group, tokens, weights, weight_stride, mixed, query, count);
+    if (weights.count - query == Queries) return mix_group<Bits, Queries>(values, weights, mixed, query);
+    mix_rest<Bits, Queries - 1>(values, weights, mixed, query);
   }
 }
 
-/// Adds Σ weights·codes of a group of channels over so many tokens, for `count` queries with weights [count, stride].
+/// Adds Σ weights·codes of a group of channels over the tokens of a step, by weights as bytes.
 template <size_t Bits>
-void mix_codes(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t stride,
-               const MixedValues& mixed, size_t count) {
+void mix_codes(const ValueGroup& values, const MixedWeights& weights, const MixedValues& mixed) {
   size_t query = 0;
-  for (; query + kTile <= count; query += kTile) {
-    mix_group<Bits, kTile>(values, group, tokens, weights, stride, mixed, query);
-  }
-  mix_rest<Bits>(values, group, tokens, weights, stride, mixed, query, count - query);
+  for (; query + kTile <= weights.count; query += kTile) mix_group<Bits, kTile>(values, weights, mixed, query);
+  mix_rest<Bits>(values, weights, mixed, query);
 }
 
 /// Channels of a quad of words by number: those in lower halves of bytes are even, those in upper ones odd.

@@ -86,75 +86,112 @@ void write_query(const PackedLayout& layout, const float* q, float scale, const 
   }
 }
 
-/// One query's sums are several where too few would wait for one another.
-template <size_t Queries>
-constexpr size_t kChains = Queries == 1 ? 2 : 1;
-
-/// Sums of products of a group's codes, for each query of a tile and byte.
+/// Adds products of a word of one block, for each query of a tile and byte.
 template <size_t Bits, size_t Queries>
-SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t words, __m512i (&sums)[Queries][kBytes]) {
-  constexpr size_t chains = kChains<Queries>;
-  __m512i chained[chains][Queries][kBytes]{};
-  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += Queries * kWordBytes<Bits>) {
-    const __m512i vector = _mm512_loadu_si512(codes);
-    __m512i parts[kHalves<Bits>];
-    take_halves<Bits>(vector, parts);
-    SPINQUANT_UNROLL
-    for (size_t i = 0; i < Queries; i++) {
-      const int32_t* own = q + i * kWordBytes<Bits>;
-      // A byte of codes is the first one of a pair and 2^4 times the second one.
-      add_products(chained[0][i][0], vector, own);
-      add_products(chained[0][i][1], parts[0], own + 1);
-      add_products(chained[0][i][2], parts[0], own + 2);
-      if constexpr (Bits == 4) {
-        add_products(chained[chains - 1][i][1], parts[1], own + 3);
-        add_products(chained[chains - 1][i][2], parts[1], own + 4);
-      }
-    }
-  }
+SPINQUANT_INLINE void add_word(const uint8_t* codes, const int32_t* q, __m512i (&sums)[Queries][kBytes]) {
+  const __m512i words = _mm512_loadu_si512(codes);
+  __m512i parts[kHalves<Bits>];
+  take_halves<Bits>(words, parts);
   SPINQUANT_UNROLL
-  for (size_t i = 0; i < Queries; i++) {
-    SPINQUANT_UNROLL
-    for (size_t byte = 0; byte < kBytes; byte++) {
-      sums[i][byte] = chained[0][i][byte];
-      if constexpr (chains > 1) sums[i][byte] = _mm512_add_epi32(sums[i][byte], chained[1][i][byte]);
+  for (size_t i = 0; i < Queries; i++, q += kWordBytes<Bits>) {
+    // A byte of codes is the first one of a pair and 2^4 times the second one.
+    add_products(sums[i][0], words, spread_bytes(q));
+    add_products(sums[i][1], parts[0], spread_bytes(q + 1));
+    add_products(sums[i][2], parts[0], spread_bytes(q + 2));
+    if constexpr (Bits == 4) {
+      add_products(sums[i][1], parts[1], spread_bytes(q + 3));
+      add_products(sums[i][2], parts[1], spread_bytes(q + 4));
     }
   }
 }
 
-/// Scores of a tile of `Queries` queries from `query` at all blocks. With the first tile, the values of the step and the
-/// keys of the next one are fetched.
+/// The same of two blocks.
+template <size_t Bits, size_t Queries>
+SPINQUANT_INLINE void add_words(const uint8_t* codes, const uint8_t* next_codes, const int32_t* q,
+                                __m512i (&sums)[Queries][kBytes], __m512i (&next_sums)[Queries][kBytes]) {
+  const __m512i words = _mm512_loadu_si512(codes), next_words = _mm512_loadu_si512(next_codes);
+  __m512i parts[kHalves<Bits>], next_parts[kHalves<Bits>];
+  take_halves<Bits>(words, parts);
+  take_halves<Bits>(next_words, next_parts);
+  SPINQUANT_UNROLL
+  for (size_t i = 0; i < Queries; i++) {
+    const int32_t* own = q + i * kWordBytes<Bits>;
+    add_products(sums[i][0], next_sums[i][0], words, next_words, own);
+    add_products(sums[i][1], next_sums[i][1], parts[0], next_parts[0], own + 1);
+    add_products(sums[i][2], next_sums[i][2], parts[0], next_parts[0], own + 2);
+  }
+  if constexpr (Bits == 4) {
+    // Each sum has waited for the products above by now.
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Queries; i++) {
+      const int32_t* own = q + i * kWordBytes<Bits>;
+      add_products(sums[i][1], next_sums[i][1], parts[1], next_parts[1], own + 3);
+      add_products(sums[i][2], next_sums[i][2], parts[1], next_parts[1], own + 4);
+    }
+  }
+}
+
+/// Scores of a tile of queries at a block, as its groups come.
+template <size_t Queries>
+struct BlockScores {
+  Vec totals[Queries]{};
+
+  /// @param sums_of of the multiples of each query in this group, `groups` apart.
+  SPINQUANT_INLINE_MEMBER void add_group(const BlockGrid& grid, const __m512i (&sums)[Queries][kBytes],
+                                         const float* sums_of, size_t groups) {
+    const Vec scale = grid.scale(0), zero = grid.zero(0);
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Queries; i++) {
+      const Vec shift = zero * splat(sums_of[i * groups]);
+      totals[i] = fma(scale, joined(sums[i]) - shift, totals[i]);
+    }
+  }
+
+  SPINQUANT_INLINE_MEMBER void write(const float* units, float* scores) const {
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Queries; i++) store(scores + i * kStepTokens, totals[i] * splat(units[i]));
+  }
+};
+
+/// Scores of a tile of `Queries` queries from `query` on at one block, or at two. It is not inlined: GCC 12 then leaves the
+/// sums in memory.
+template <size_t Bits, size_t Queries, size_t Blocks>
+__attribute__((noinline)) void score_some(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t query,
+                                          float* scores) {
+  const size_t words = keys.group_words, groups = queries.groups;
+  const float *sums_of = queries.sums + query * groups, *units = queries.units + query;
+  const uint8_t* codes = keys.codes(block);
+  const int32_t* q = queries.bytes + query * queries.depth;
+  BlockScores<Queries> first, second;
+  for (size_t g = 0; g < groups; g++) {
+    __m512i sums[Queries][kBytes]{}, next_sums[Queries][kBytes]{};
+    for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += Queries * kWordBytes<Bits>) {
+      if constexpr (Blocks == 2) {
+        add_words<Bits, Queries>(codes, codes + keys.block_bytes, q, sums, next_sums);
+      } else {
+        add_word<Bits, Queries>(codes, q, sums);
+      }
+    }
+    first.add_group(keys.grid(block, g), sums, sums_of + g, groups);
+    if constexpr (Blocks == 2) second.add_group(keys.grid(block + 1, g), next_sums, sums_of + g, groups);
+  }
+  scores += query * kStepTokens + block * kBlockTokens;
+  first.write(units, scores);
+  if constexpr (Blocks == 2) second.write(units, scores + kBlockTokens);
+}
+
+/// Scores of a tile at all blocks. With the first tile, the values of the step are fetched.
 template <size_t Bits, size_t Queries>
 void score_tile(const BlockRun& keys, const BlockRun& values, const ScoredQueries& queries, size_t query,
                 float* scores) {
-  const size_t words = keys.group_words, groups = queries.groups;
-  const float *sums_of = queries.sums + query * groups, *units = queries.units + query;
-  for (size_t block = 0; block < keys.count; block++) {
+  for (size_t block = 0; block < keys.count; block += 2) {
+    const bool is_last = block + 1 == keys.count;
     if (query == 0) {
       values.fetch(block);
-      keys.fetch(block + kStepBlocks);
-      keys.fetch_codes(block + 2);
+      if (!is_last) values.fetch(block + 1);
     }
-    const uint8_t* codes = keys.codes(block);
-    const int32_t* q = queries.bytes + query * queries.depth;
-    Vec totals[Queries]{};
-    for (size_t g = 0; g < groups; g++) {
-      __m512i sums[Queries][kBytes];
-      add_words<Bits, Queries>(codes, q, words, sums);
-      codes += 4 * kBlockTokens * words;
-      q += words * Queries * kWordBytes<Bits>;
-      const BlockGrid grid = keys.grid(block, g);
-      const Vec scale = grid.scale(0), zero = grid.zero(0);
-      SPINQUANT_UNROLL
-      for (size_t i = 0; i < Queries; i++) {
-        const Vec shift = zero * splat(sums_of[i * groups + g]);
-        totals[i] = fma(scale, joined(sums[i]) - shift, totals[i]);
-      }
-    }
-    SPINQUANT_UNROLL
-    for (size_t i = 0; i < Queries; i++) {
-      store(scores + (query + i) * kStepTokens + block * kBlockTokens, totals[i] * splat(units[i]));
-    }
+    is_last ? score_some<Bits, Queries, 1>(keys, block, queries, query, scores)
+            : score_some<Bits, Queries, 2>(keys, block, queries, query, scores);
   }
 }
 
