@@ -95,9 +95,17 @@ struct ApiBase {
   X(274, Status*, KernelContext_ParallelFor,                                                                \
     (const KernelContext*, void (*)(void*, size_t), size_t total, size_t num_batch, void*))
 
+/// The first table version that has the functions below; they are null in an older library.
+constexpr uint32_t kNewerApiVersion = 24;
+
+#define SPINQUANT_ORT_NEWER_FUNCTIONS(X)                   \
+  X(414, Status*, GetTensorElementTypeAndShapeDataReference, \
+    (const Value*, int* type, const int64_t** dims, size_t* rank))
+
 struct Api {
 #define SPINQUANT_ORT_MEMBER(index, result, name, parameters) result(*name) parameters = nullptr;
   SPINQUANT_ORT_FUNCTIONS(SPINQUANT_ORT_MEMBER)
+  SPINQUANT_ORT_NEWER_FUNCTIONS(SPINQUANT_ORT_MEMBER)
 #undef SPINQUANT_ORT_MEMBER
 };
 

@@ -1,5 +1,6 @@
 #include "ort_api.h"
 #include <dlfcn.h>
+#include <cstdio>
 #include <mutex>
 
 namespace spinquant {
@@ -9,12 +10,26 @@ ort::Api g_api;
 std::string g_version;
 std::mutex g_mutex;
 
-void bind(const void* table) {
-  void* const* functions = static_cast<void* const*>(table);
 #define SPINQUANT_ORT_BIND(index, result, name, parameters) \
   g_api.name = reinterpret_cast<decltype(g_api.name)>(functions[index]);
+
+void bind(const void* table) {
+  void* const* functions = static_cast<void* const*>(table);
   SPINQUANT_ORT_FUNCTIONS(SPINQUANT_ORT_BIND)
+}
+
+void bind_newer(const void* table) {
+  void* const* functions = static_cast<void* const*>(table);
+  SPINQUANT_ORT_NEWER_FUNCTIONS(SPINQUANT_ORT_BIND)
+}
+
 #undef SPINQUANT_ORT_BIND
+
+/// Version 1.N has the tables up to N, and complains on standard error when it is asked for a newer one.
+bool has_table(const ort::ApiBase* base, uint32_t version) {
+  unsigned major = 0, minor = 0;
+  const int found = sscanf(base->GetVersionString(), "%u.%u", &major, &minor);
+  return found == 2 && (major > 1 || minor >= version);
 }
 
 void bind_base(const ort::ApiBase* base) {
@@ -24,6 +39,8 @@ void bind_base(const ort::ApiBase* base) {
                              " is too old: version 1." + std::to_string(ort::kApiVersion) + " or newer is needed");
   }
   bind(table);
+  const void* newer = has_table(base, ort::kNewerApiVersion) ? base->GetApi(ort::kNewerApiVersion) : nullptr;
+  if (newer) bind_newer(newer);
   g_version = base->GetVersionString();
 }
 

@@ -67,17 +67,32 @@ struct Node {
 
 const OperatorType& type_of(const ort::CustomOp* op) { return *static_cast<const RegisteredOp*>(op)->type; }
 
-Tensor tensor_of(const ort::Value* value) {
-  Tensor tensor;
-  if (!value) return tensor;
+/// Several calls and memory of ONNX Runtime's own for each tensor.
+Shape copied_shape(const ort::Value* value) {
   ort::TensorInfo* info = nullptr;
   check(api().GetTensorTypeAndShape(value, &info));
   size_t rank = 0;
   ort::Status* status = api().GetDimensionsCount(info, &rank);
-  tensor.shape.resize(rank);
-  if (!status) status = api().GetDimensions(info, tensor.shape.data(), rank);
+  Shape shape(rank);
+  if (!status) status = api().GetDimensions(info, shape.data(), rank);
   api().ReleaseTensorTypeAndShapeInfo(info);
   check(status);
+  return shape;
+}
+
+Shape shape_of(const ort::Value* value) {
+  if (!api().GetTensorElementTypeAndShapeDataReference) return copied_shape(value);
+  int type = 0;
+  const int64_t* dims = nullptr;
+  size_t rank = 0;
+  check(api().GetTensorElementTypeAndShapeDataReference(value, &type, &dims, &rank));
+  return Shape(dims, dims + rank);
+}
+
+Tensor tensor_of(const ort::Value* value) {
+  Tensor tensor;
+  if (!value) return tensor;
+  tensor.shape = shape_of(value);
   check(api().GetTensorMutableData(const_cast<ort::Value*>(value), &tensor.data));
   if (!tensor.data) tensor.data = empty_address();
   return tensor;
