@@ -104,7 +104,8 @@ struct QuadColumn {
   const uint8_t* codes;
   size_t words;  // in the quad, at most four
   size_t token_bytes, block_bytes, tokens;
-  const BlockRun* keys;  // those of the next step are fetched; null with all columns but the first
+  const BlockRun* keys;  // those of the next step are fetched, a share with each column; null where they are
+  size_t column, columns;
 
   /// Two tokens lie in a vector from the quad of the first one on.
   bool is_near() const { return token_bytes <= 48; }
@@ -187,7 +188,9 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
     const uint8_t* codes = block;
     // A block without a second one goes with itself, which weighs nothing there.
     const size_t second = left > kBlockTokens ? column.block_bytes : 0;
-    for (size_t b = 0; column.keys && b < blocks; b++) column.keys->fetch(start / kBlockTokens + b + kStepBlocks);
+    for (size_t b = 0; column.keys && b < blocks; b++) {
+      column.keys->fetch(start / kBlockTokens + b + kStepBlocks, column.column, column.columns);
+    }
     // Blocks are whole: tokens that are not there weigh nothing.
     for (size_t token = start; token < end; token += kQuad, codes += kQuad * column.token_bytes) {
       const __m512i words = quads.load(codes);
@@ -221,9 +224,14 @@ void mix_group(const ValueGroup& values, const MixedWeights& weights, const Mixe
   const size_t words = run.group_words;
   float* sums = mixed.sums + query * mixed.stride + values.group * mixed.quads * kHalves<Bits> * kLanes;
   for (size_t word = 0; word < words; word += kQuad, sums += kHalves<Bits> * kLanes) {
-    const bool is_first = values.group + word + query == 0;
-    const QuadColumn column{run.codes(0) + 4 * (values.group * words + word), words - word < kQuad ? words - word : kQuad,
-                            4 * run.words, run.block_bytes, values.tokens, is_first ? &values.keys : nullptr};
+    const QuadColumn column{run.codes(0) + 4 * (values.group * words + word),
+                            words - word < kQuad ? words - word : kQuad,
+                            4 * run.words,
+                            run.block_bytes,
+                            values.tokens,
+                            query == 0 ? &values.keys : nullptr,
+                            values.group * mixed.quads + word / kQuad,
+                            mixed.groups * mixed.quads};
     const auto add = column.is_near() ? add_column<Bits, Queries, true> : add_column<Bits, Queries, false>;
     add(column, weights.of + query * weights.stride, weights.stride, mixed.units + query, sums, mixed.stride);
   }
