@@ -9,13 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { findCompiler } from '../../scripts/build-native.mjs';
 import { ortLibraryPath } from '../../src/engine/runtime/addon.ts';
 import { programArguments } from '../helpers/program.ts';
-import { notBuilt } from './support.ts';
+import { notBuilt, sanitized } from './support.ts';
 
 const compiler = await findCompiler();
 const skip =
   notBuilt ||
   (compiler === undefined && 'there is no C++ compiler') ||
-  (process.platform === 'win32' && 'libraries are loaded in another way');
+  (process.platform === 'win32' && 'libraries are loaded in another way') ||
+  (sanitized && 'a sanitizer writes to standard error, too');
 
 function run(command: string, args: readonly string[]): string {
   const env = { ...process.env, SPINQUANT_ONNXRUNTIME: ortLibraryPath() };
