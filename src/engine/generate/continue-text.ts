@@ -3,7 +3,7 @@ import type { GenerationEvent, TextEnd, WrittenText } from '../../protocol/gener
 import { Rng } from '../rotation/random.ts';
 import { readerOf, type TokenReader, type WritingNetwork } from './decoder.ts';
 import { StopStrings } from './stop-strings.ts';
-import { chooseToken, logProbability, type TokenChoice } from './token-choice.ts';
+import { chooseToken, logPartition, type TokenChoice } from './token-choice.ts';
 import { TokenText } from './token-text.ts';
 
 export interface TextTask {
@@ -50,7 +50,7 @@ export async function* continueText(
     let logits = await prefill(decoder, prompt, signal);
     first = performance.now();
     while (ended === null) {
-      const event = writing.next(logits);
+      const event = writing.next(logits, decoder.partition);
       ended = writing.ended;
       yield event;
       if (ended === null) logits = await readNext(decoder, event.id, signal);
@@ -113,8 +113,8 @@ class Writing {
     this.#stops = new StopStrings(task.stops);
   }
 
-  /** Chooses the next token. @throws UserError `generate/not-finite`. */
-  next(logits: Float32Array): Extract<GenerationEvent, { type: 'token' }> {
+  /** Chooses the next token. @param partition of the logits, where it is known. @throws UserError `generate/not-finite`. */
+  next(logits: Float32Array, partition: number | null = null): Extract<GenerationEvent, { type: 'token' }> {
     const { choice, endTokens, tokens, see } = this.#task;
     expectFinite(logits, this.ids.length);
     see?.(logits);
@@ -125,7 +125,8 @@ class Writing {
     if (endTokens.has(id)) this.ended = 'end-token';
     else if (this.stop !== null) this.ended = 'stop';
     else if (this.ids.length === tokens) this.ended = 'tokens';
-    return { type: 'token', id, logProbability: logProbability(logits, id), text };
+    const logProbability = logits[id]! - (partition ?? logPartition(logits));
+    return { type: 'token', id, logProbability, text };
   }
 
   /** @returns the text that was held back; none behind a stop string. */

@@ -16,6 +16,8 @@ export interface TokenReader {
    * @returns logits [B, V] of the token after them.
    */
   next(ids: Int32Array, signal?: AbortSignal): Promise<HostTensor<Float32Array>>;
+  /** ln Σ exp of the logits that the first sequence got last, where the network tells it: in JavaScript that takes long. */
+  readonly partition?: number | null;
 }
 
 /** One that goes back and forth in one text. */
@@ -48,6 +50,7 @@ export class Decoder implements SeekingReader {
   readonly #caches: readonly LayerCache[];
   /** Null where there is none; absent until a single token comes. */
   #pass: TokenPass | null | undefined;
+  #partition: number | null = null;
 
   /** @param capacity tokens that a sequence may have. */
   constructor(network: Network, batch: number, capacity: number) {
@@ -60,6 +63,10 @@ export class Decoder implements SeekingReader {
   /** Tokens of each sequence so far. */
   get length(): number {
     return this.#caches[0]?.length ?? 0;
+  }
+
+  get partition(): number | null {
+    return this.#partition;
   }
 
   /** Forgets all tokens. The memory of the cache stays. */
@@ -83,8 +90,13 @@ export class Decoder implements SeekingReader {
       );
     if (n === 1) {
       if (this.#pass === undefined) this.#pass = await this.#network.tokenPass(this.#caches, signal);
-      if (this.#pass) return this.#pass.next(ids, signal);
+      if (this.#pass) {
+        const logits = await this.#pass.next(ids, signal);
+        this.#partition = this.#pass.partition;
+        return logits;
+      }
     }
+    this.#partition = null;
     let x = await this.#network.embed(ids, signal);
     for (const [layer, cache] of this.#caches.entries())
       x = await this.#network.extend(layer, x, { n, cache }, signal);

@@ -26,7 +26,7 @@ export async function* judgeText(
     for (const [place, id] of ids.entries()) {
       if (place > 0) logits = await readNext(decoder, ids[place - 1]!, signal);
       expectFinite(logits, place);
-      const partition = logPartition(logits);
+      const partition = decoder.partition ?? logPartition(logits);
       yield {
         logProbability: logits[id]! - partition,
         divergence: divergence(written[place]!, logits, partition),

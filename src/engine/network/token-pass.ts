@@ -77,6 +77,12 @@ export class TokenPass {
     });
   }
 
+  /** ln Σ exp of the first sequence's logits, those of the last token. */
+  get partition(): number {
+    const { logits, loss } = this.#bound.outputs;
+    return loss.data[0]! + logits.data[0]!;
+  }
+
   /** Reads the ids [B] and puts them into the caches. @returns logits [B, V], valid until the next token. */
   async next(ids: Int32Array, signal?: AbortSignal): Promise<Reals> {
     const length = this.#caches[0]?.length ?? 0;

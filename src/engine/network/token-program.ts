@@ -1,3 +1,4 @@
+import { tokenLoss } from '../graph/fused/token-loss.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import type { HostTensors, Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
@@ -21,10 +22,11 @@ export interface TokenSpec {
   readonly mode: NetworkMode;
 }
 
-export type TokenOutputs = { logits: Reals } & HostTensors;
+/** @property logits [B, V]. @property loss [B]: −ln p of token 0, which makes ln Σ exp of the logits. */
+export type TokenOutputs = { logits: Reals; loss: Reals } & HostTensors;
 
 /**
- * ids int64 [B] with the caches before them → logits [B, V], and what the caches of the layers grow by. One run instead of
+ * ids int64 [B] with the caches before them → logits [B, V] and the loss of token 0, and what the caches grow by. One run instead of
  * one for each layer: for a single token, starting a run takes longer than the products of a layer.
  */
 export const TOKEN: ProgramKind<TokenSpec, TokenOutputs> = {
@@ -60,6 +62,7 @@ export const TOKEN: ProgramKind<TokenSpec, TokenOutputs> = {
     const { logits } = inlined(graph, head.graph, { logits: head.y }, (name, value) =>
       name === 'x' ? x! : input(name, value),
     );
-    return { graph, outputs: { ...grown, logits: logits! }, precision: ends.precision };
+    const loss = tokenLoss(logits!, graph.ints(new Array<number>(ends.tokens).fill(0)));
+    return { graph, outputs: { ...grown, logits: logits!, loss }, precision: ends.precision };
   },
 };
