@@ -19,6 +19,7 @@ const PROGRAMS = [
   'test/fuzz/child.ts',
   'test/native/host/on-host.ts',
   'test/native/lose-file.ts',
+  'test/native/run-operator.ts',
 ];
 
 /**
