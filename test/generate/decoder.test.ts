@@ -54,8 +54,8 @@ async function decode(
 }
 
 /**
- * ln Σ exp is known behind a run of one token, which native kernels make. The loss that it is made of is a float32 number up to ln V and the range of
- * the logits, and off by 4e-7 for its exponentials; twice as much is allowed.
+ * ln Σ exp is known behind a run of one token, which native kernels make. The loss that it is made of is a float32 number
+ * up to ln V and the range of the logits, and off by 4e-7 for its exponentials; twice as much is allowed.
  */
 function expectPartition({ partition }: Decoder, logits: Float32Array): void {
   const expected = logPartition(logits);

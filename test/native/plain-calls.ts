@@ -10,7 +10,7 @@ export interface Given {
 }
 
 /**
- * What lies in the cache past its length must not matter: it is not a number.
+ * The cache holds no numbers past its length, since nothing there may matter.
  * @param stored makes the numbers of a cache; @param nan what is no number there.
  */
 export function givenCache<Numbers extends Float32Array | Uint16Array>(

@@ -118,10 +118,10 @@ class QuadLoader {
  public:
   SPINQUANT_INLINE_MEMBER explicit QuadLoader(const QuadColumn& column)
       : step_(column.token_bytes),
-        quad_(static_cast<__mmask16>((1u << column.words) - 1)),
         lanes_(static_cast<__mmask16>((1u << kQuad * column.words) - 1)) {
     const int next = static_cast<int>(step_ / 4);
-    pair_ = Near ? static_cast<__mmask16>(quad_ | quad_ << next) : quad_;
+    const uint32_t quad = (1u << column.words) - 1;
+    pair_ = static_cast<__mmask16>(Near ? quad | quad << next : quad);
     // Lane 4w + t is word w of token t; 16 and more are of the second vector.
     const __m512i word = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     const __m512i token = Near ? _mm512_setr_epi32(0, next, 16, 16 + next, 0, next, 16, 16 + next, 0, next, 16, 16 + next,
@@ -144,7 +144,7 @@ class QuadLoader {
   }
 
   size_t step_;
-  __mmask16 quad_, pair_, lanes_;
+  __mmask16 pair_, lanes_;
   __m512i order_;
 };
 

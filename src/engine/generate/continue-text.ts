@@ -3,7 +3,7 @@ import type { GenerationEvent, TextEnd, WrittenText } from '../../protocol/gener
 import { Rng } from '../rotation/random.ts';
 import { readerOf, type TokenReader, type WritingNetwork } from './decoder.ts';
 import { StopStrings } from './stop-strings.ts';
-import { chooseToken, logPartition, type TokenChoice } from './token-choice.ts';
+import { chooseToken, logProbability, type TokenChoice } from './token-choice.ts';
 import { TokenText } from './token-text.ts';
 
 export interface TextTask {
@@ -50,7 +50,7 @@ export async function* continueText(
     let logits = await prefill(decoder, prompt, signal);
     first = performance.now();
     while (ended === null) {
-      const event = writing.next(logits, decoder.partition);
+      const event = writing.next(logits, decoder.partition ?? undefined);
       ended = writing.ended;
       yield event;
       if (ended === null) logits = await readNext(decoder, event.id, signal);
@@ -114,7 +114,7 @@ class Writing {
   }
 
   /** Chooses the next token. @param partition of the logits, where it is known. @throws UserError `generate/not-finite`. */
-  next(logits: Float32Array, partition: number | null = null): Extract<GenerationEvent, { type: 'token' }> {
+  next(logits: Float32Array, partition?: number): Extract<GenerationEvent, { type: 'token' }> {
     const { choice, endTokens, tokens, see } = this.#task;
     expectFinite(logits, this.ids.length);
     see?.(logits);
@@ -125,8 +125,7 @@ class Writing {
     if (endTokens.has(id)) this.ended = 'end-token';
     else if (this.stop !== null) this.ended = 'stop';
     else if (this.ids.length === tokens) this.ended = 'tokens';
-    const logProbability = logits[id]! - (partition ?? logPartition(logits));
-    return { type: 'token', id, logProbability, text };
+    return { type: 'token', id, logProbability: logProbability(logits, id, partition), text };
   }
 
   /** @returns the text that was held back; none behind a stop string. */

@@ -2,7 +2,7 @@
 import type { TextJudgement, TokenJudgement } from '../../protocol/comparison.ts';
 import { expectFinite, prefill, readNext } from './continue-text.ts';
 import { readerOf, type WritingNetwork } from './decoder.ts';
-import { logPartition } from './token-choice.ts';
+import { logPartition, logProbability } from './token-choice.ts';
 
 /** A text with the logits [V] that its writer chose each token by. */
 export interface GivenText {
@@ -28,7 +28,7 @@ export async function* judgeText(
       expectFinite(logits, place);
       const partition = decoder.partition ?? logPartition(logits);
       yield {
-        logProbability: logits[id]! - partition,
+        logProbability: logProbability(logits, id, partition),
         divergence: divergence(written[place]!, logits, partition),
       };
     }

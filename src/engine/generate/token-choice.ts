@@ -115,9 +115,9 @@ function largest(scores: Float32Array | Float64Array): number {
   return best;
 }
 
-/** Logarithm of the probability of a token by softmax, in nats, before any rule. */
-export function logProbability(logits: Float32Array, id: number): number {
-  return logits[id]! - logPartition(logits);
+/** Logarithm of the probability of a token by softmax, in nats, before any rule. @param partition where it is known. */
+export function logProbability(logits: Float32Array, id: number, partition = logPartition(logits)): number {
+  return logits[id]! - partition;
 }
 
 /** log Σ exp of finite logits. */

@@ -26,8 +26,8 @@ export interface TokenSpec {
 export type TokenOutputs = { logits: Reals; loss: Reals } & HostTensors;
 
 /**
- * ids int64 [B] with the caches before them → logits [B, V] and the loss of token 0, and what the caches grow by. One run instead of
- * one for each layer: for a single token, starting a run takes longer than the products of a layer.
+ * ids int64 [B] with the caches before them → logits [B, V], the loss of token 0, and what the caches grow by. There is one
+ * run instead of one for each layer: for a single token, starting a run takes longer than the products of a layer.
  */
 export const TOKEN: ProgramKind<TokenSpec, TokenOutputs> = {
   name: 'token',
