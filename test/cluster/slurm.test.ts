@@ -119,8 +119,18 @@ test('a lost node, a warning and a killed watcher leave the table as it is witho
   assert.doesNotMatch(stderr, /failed/);
   assert.equal((await local).code, 0);
   assert.deepEqual(await numbersOf(FILE), await numbersOf('local.spinquant.json'));
-  const status = await onCluster('cluster', 'status', FILE);
-  assert.match(status.stdout, /No job of this experiment is in the queue\./);
+  await until('the queue is empty', hasNoJobs);
+});
+
+test('a job that Slurm requeues behind the end of its cell is taken out of the queue', { skip }, async () => {
+  // A requeued job waits for seconds at least, as one that lost its node does.
+  const list = await slurm().slurm('squeue', '--noheader', '--array', '--states=COMPLETED', '--format=%F_%K');
+  const [job] = list.split('\n');
+  await slurm().slurm('scontrol', 'requeue', job!);
+  assert.equal(await hasNoJobs(), false);
+  const { code, stderr } = await onCluster('optimize', FILE);
+  assert.equal(code, 0, stderr);
+  assert.equal(await hasNoJobs(), true);
 });
 
 test('an experiment without a matrix runs on two nodes by MPI, and a rank that is killed changes no bit', {
@@ -170,6 +180,11 @@ async function numbersOf(file: string): Promise<unknown> {
     perplexity: results?.perplexity,
     loss: results?.loss,
   }));
+}
+
+async function hasNoJobs(): Promise<boolean> {
+  const { stdout } = await onCluster('cluster', 'status', FILE);
+  return stdout.includes('No job of this experiment is in the queue.');
 }
 
 interface RunningJob {

@@ -98,8 +98,11 @@ export async function raiseLimit(job: number, limit: number): Promise<boolean> {
   }
 }
 
-/** Ends jobs that wait or run. One that has ended already is no fault. @throws UserError `cluster/refused`. */
-export async function cancelJobs(jobs: readonly number[]): Promise<void> {
+/**
+ * Ends jobs that wait or run. One that has ended already is no fault.
+ * @param jobs number of an array, or `12_3` for a task of it. @throws UserError `cluster/refused`.
+ */
+export async function cancelJobs(jobs: readonly (number | string)[]): Promise<void> {
   if (jobs.length === 0) return;
   try {
     await runCommand('scancel', ['--quiet', ...jobs.map(String)]);

@@ -1,8 +1,9 @@
 /** The jobs of an experiment that are in the queue, and their end. */
 import type { ResolvedExperiment } from '../../../config/index.ts';
+import { UserError } from '../../../protocol/errors.ts';
 import { cancelJobs, readQueue } from '../../scheduler/slurm.ts';
 import { ClusterFolder } from './folder.ts';
-import { liveTasks } from './submit.ts';
+import { type LiveTask, liveTasks } from './submit.ts';
 
 export interface JobStatus {
   /** `12_3`: what squeue and scancel call it. */
@@ -45,4 +46,21 @@ export async function cancelCluster(experiment: ResolvedExperiment): Promise<Job
     folder.writeSubmission({ ...submission, cancelledAt });
   await cancelJobs([...new Set(live.flatMap(({ submission }) => submission.job ?? []))]);
   return jobs;
+}
+
+/**
+ * Ends jobs that wait for nothing: Slurm requeues a job that lost its node behind the end of its cell, too. One that
+ * Slurm keeps does no harm: it finds nothing to do.
+ * @param finished keys of cells that have their numbers.
+ */
+export async function cancelNeedless(
+  live: readonly LiveTask[],
+  finished: ReadonlySet<string>,
+): Promise<void> {
+  const needless = live.flatMap(({ task, index, entry }) =>
+    entry?.state === 'pending' && finished.has(task.cell) ? [`${entry.job}_${index}`] : [],
+  );
+  await cancelJobs(needless).catch((error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+  });
 }

@@ -17,6 +17,7 @@ import { chooseTasks, shortName } from './choose-tasks.ts';
 import { demandOf } from './demand.ts';
 import { type Ending, Endings } from './endings.ts';
 import { ClusterFolder, type Submission } from './folder.ts';
+import { cancelNeedless } from './jobs.ts';
 import { freePlaces, giveFreePlaces, type Handing, type LiveTask, liveTasks, submitTasks } from './submit.ts';
 import { type Place, placesOf, type Standing, survey } from './survey.ts';
 
@@ -109,8 +110,11 @@ class Watch {
       const standings = yield* survey(bench, places, store, taken, signal);
       const isChanged = yield* this.#tellFinished(standings);
       yield* this.#giveUp(standings, taken);
-      if (standings.every((standing) => this.#isSettled(standing)))
+      if (standings.every((standing) => this.#isSettled(standing))) {
+        const finished = standings.filter(({ isFinished }) => isFinished);
+        await cancelNeedless(live, new Set(finished.map(({ place }) => place.cell.key)));
         return { cells: await this.#results(standings) };
+      }
       const submitted = yield* this.#submit(standings, submissions, live);
       if (!submitted) await giveFreePlaces(this.#watched.handing, live);
       yield* this.#warnOfLasting(live);
