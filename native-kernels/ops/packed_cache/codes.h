@@ -101,14 +101,14 @@ struct BlockRun {
     const uint8_t* zeros = layout.has_zeros ? codes(block) + code_bytes + 2 * group * kBlockTokens : nullptr;
     return {scales + block * block_scales + group * kBlockTokens, zeros, splat(static_cast<float>(layout.middle()))};
   }
-  /// Has a block brought to the second-level cache, or every so many of its lines, if its head has room for it. It may lie
-  /// behind the run.
+  /// Has a block brought near, or every so many of its lines, if its head has room for it. It may lie behind the run. It is
+  /// read once for a token, so the outer caches, which have better use for their room, are passed by.
   SPINQUANT_INLINE_MEMBER void fetch(size_t block, size_t line = 0, size_t every = 1) const {
     if (block >= room) return;
-    for (size_t at = 64 * line; at < block_bytes; at += 64 * every) __builtin_prefetch(codes(block) + at, 0, 2);
+    for (size_t at = 64 * line; at < block_bytes; at += 64 * every) __builtin_prefetch(codes(block) + at, 0, 0);
     if (line > 0) return;
     const float* own = scales + block * block_scales;
-    for (size_t at = 0; at < block_scales; at += 16) __builtin_prefetch(own + at, 0, 2);
+    for (size_t at = 0; at < block_scales; at += 16) __builtin_prefetch(own + at, 0, 0);
   }
 };
 
