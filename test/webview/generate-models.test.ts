@@ -43,6 +43,10 @@ test('what is told becomes columns, whatever has come so far', () => {
       ['done', length],
     ],
   );
+  assert.deepEqual(
+    columns.map(({ bits }) => bits),
+    ['W16A16KV16', 'W4A4KV4', 'W4A4KV4 · no rotation'],
+  );
   assert.equal(columns[0]!.same, columns[0]!.text.length);
   assert.equal(columns[1]!.text.slice(0, columns[1]!.same), columns[0]!.text.slice(0, columns[1]!.same));
   assert.ok(columns[2]!.same < columns[1]!.same && columns[1]!.same < columns[1]!.text.length);

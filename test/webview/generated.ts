@@ -104,6 +104,7 @@ export function generatedOf(changes: Partial<Parameters<typeof generateState>[0]
     chosen: RUNS,
     comparison: comparedAfter(),
     names: RUNS,
+    unrotated: new Set(['/runs/rtn']),
     running: false,
     problem: null,
     ...changes,

@@ -37,6 +37,7 @@ function headTexts(t: Translate) {
     notDrawn: t('Not used at temperature 0, which takes the most likely token.'),
     columns: t('Columns'),
     fullPrecision: t('Full precision'),
+    noRotation: t('no rotation'),
     addRun: t('Add run…'),
     removeRun: t('Remove {0}'),
     chooseRun: t('Choose a run to compare'),

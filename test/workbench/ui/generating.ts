@@ -26,6 +26,8 @@ export async function compareText({ folder, workbench }: Session): Promise<void>
     await panel.locator('.text').allTextContents(),
     expected.map((text) => PROMPT + text),
   );
+  // The newest run is the one that tells what rounding alone gives.
+  assert.match(await panel.locator('.network').last().innerText(), /^W4A4KV4 · no rotation · done$/m);
   const rows = await tableBehind(panel, 'divergence');
   assert.equal(rows.length, TOKENS);
   assert.equal(await panel.locator('.tokens .token[data-level]').count(), TOKENS);

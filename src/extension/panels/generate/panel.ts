@@ -14,6 +14,7 @@ import { MOST_RUNS } from '../../../protocol/panels/generate-limits.ts';
 import { generateStrings } from '../../../protocol/panels/generate-strings.ts';
 import { experimentOverrides } from '../../jobs/launch.ts';
 import { pickRunAmong, runDirOf } from '../../runs/choose.ts';
+import { isUnrotated } from '../../runs/summaries.ts';
 import type { Services } from '../../services.ts';
 import { translate } from '../../words.ts';
 import { Panel } from '../panel.ts';
@@ -35,6 +36,9 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
   #problem: Problem | null = null;
   /** Of runs that were shown, by their folders. */
   readonly #names = new Map<string, RunName>();
+  /** Folders of runs without any rotation, among those that were looked at. */
+  readonly #unrotated = new Set<string>();
+  readonly #looked = new Set<string>();
   #next = 1;
 
   constructor(services: Services) {
@@ -58,6 +62,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
 
   async state(): Promise<GenerateState> {
     const { runs } = this.services;
+    for (const dir of this.#comparison?.runs ?? []) await this.#lookForRotations(dir);
     const named = (dirs: readonly string[]) => dirs.map((dir) => this.#named(dir));
     return generateState({
       strings: this.strings,
@@ -66,6 +71,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
       chosen: named(this.#chosen()),
       comparison: this.#comparison,
       names: named(this.#comparison?.runs ?? []),
+      unrotated: this.#unrotated,
       running: this.#controller !== null,
       problem: this.#problem,
     });
@@ -87,6 +93,15 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
         this.#choose(this.#chosen().filter((dir) => dir !== intent.run));
         break;
     }
+  }
+
+  /** What a run does is settled when it begins. One whose experiment cannot be read says nothing of it. */
+  async #lookForRotations(dir: string): Promise<void> {
+    const run = this.services.runs.get(dir);
+    if (run === undefined || this.#looked.has(dir)) return;
+    this.#looked.add(dir);
+    const experiment = await run.readExperiment().catch(() => null);
+    if (experiment !== null && isUnrotated(experiment.rotation)) this.#unrotated.add(dir);
   }
 
   #named(dir: string): RunName {

@@ -21,6 +21,8 @@ export interface GenerateInput {
   readonly comparison: Comparison | null;
   /** Names of its runs. */
   readonly names: readonly RunName[];
+  /** Folders of runs without any rotation. */
+  readonly unrotated: ReadonlySet<string>;
   readonly running: boolean;
   readonly problem: Problem | null;
 }
@@ -33,6 +35,7 @@ export function generateState({
   chosen,
   comparison,
   names,
+  unrotated,
   running,
   problem,
 }: GenerateInput): GenerateState {
@@ -44,9 +47,11 @@ export function generateState({
     hasRuns,
     chosen,
     prompt: comparison?.prompt ?? '',
-    columns: (comparison?.columns ?? []).map((column, place) =>
-      columnState(column, { run: names[place - 1] ?? null, name: titles[place]!, text }),
-    ),
+    columns: (comparison?.columns ?? []).map((column, place) => {
+      const run = names[place - 1] ?? null;
+      const about = run !== null && unrotated.has(run.dir) ? strings.noRotation : null;
+      return columnState(column, { run, about, name: titles[place]!, text });
+    }),
     tokens: comparison?.columns[0]?.written ?? [],
     running,
     activity: running && comparison ? activityText(comparison.activity, titles, strings) : '',
@@ -57,18 +62,20 @@ export function generateState({
 
 interface Place {
   readonly run: RunName | null;
+  /** What stands behind its bits. */
+  readonly about: string | null;
   readonly name: string;
   /** At full precision. */
   readonly text: string;
 }
 
-function columnState(column: ComparedColumn, { run, name, text }: Place): GenerateColumn {
+function columnState(column: ComparedColumn, { run, about, name, text }: Place): GenerateColumn {
   const { status, tokensPerSecond, bytes, judged, summary, problem } = column;
   return {
     run: run?.dir ?? null,
     name,
     title: run?.title ?? name,
-    bits: column.bits || (run?.bits ?? ''),
+    bits: [column.bits || (run?.bits ?? ''), about].filter(Boolean).join(' · '),
     status,
     text: column.text,
     same: sharedLength(column.text, text),
