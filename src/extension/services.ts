@@ -60,7 +60,7 @@ export interface Jobs extends vscode.Disposable {
   submit(request: JobRequest): Promise<Job>;
   /** Lets those that wait begin, after a pause. */
   proceed(): void;
-  /** Asks the worker to stop at the next safe moment; kills it after a grace period. */
+  /** Asks the worker to stop at the next safe moment; kills it after a grace period, if nothing else works there. */
   cancel(id: string): Promise<void>;
   /** Stops after the present step; the run can be resumed, and nothing else begins meanwhile. */
   pause(id: string): Promise<void>;

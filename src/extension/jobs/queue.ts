@@ -104,7 +104,7 @@ export class JobQueue {
     this.#startNext();
   }
 
-  /** A waiting job goes at once; a running one is asked, and killed with its worker after the grace period. */
+  /** A waiting job goes at once; a running one is asked, and killed with its worker if it goes on alone. */
   async cancel(id: string): Promise<void> {
     const entry = this.#find(id);
     if (entry === undefined) return;
@@ -141,7 +141,7 @@ export class JobQueue {
     entry.state = 'running';
     this.#host.changed(entry);
     try {
-      entry.client = await this.#host.connect();
+      entry.client = await this.#worker();
       const { run } = await this.#request(entry, entry.client);
       // Of a table, the run of its last cell.
       if (entry.runDir !== null && entry.runDir !== run) await this.#host.ending(entry.runDir);
@@ -151,6 +151,13 @@ export class JobQueue {
     } catch (error) {
       await this.#fail(entry, error);
     }
+  }
+
+  /** One in which nothing is being stopped any more: text that is in the way ends, or its process does. */
+  async #worker(): Promise<WorkerClient> {
+    const client = await this.#host.connect();
+    await client.stopped();
+    return client.alive ? client : this.#host.connect();
   }
 
   #request(entry: Entry, client: WorkerClient): Promise<{ readonly run: string }> {
