@@ -64,12 +64,23 @@ async function runGate(
   token: vscode.CancellationToken,
 ): Promise<void> {
   const run = controller.createTestRun(request);
-  for (const [file, tests] of byFile(controller, request)) {
-    if (token.isCancellationRequested) break;
-    for (const test of tests) run.started(test);
-    await runOne(parts, run, file, tests, token);
+  try {
+    for (const [file, tests] of byFile(controller, request)) {
+      if (token.isCancellationRequested) break;
+      for (const test of tests) run.started(test);
+      try {
+        await runOne(parts, run, file, tests, token);
+      } catch (error) {
+        fail(run, tests, messageOf(error));
+      }
+    }
+  } finally {
+    run.end();
   }
-  run.end();
+}
+
+function fail(run: vscode.TestRun, tests: readonly vscode.TestItem[], text: string): void {
+  for (const test of tests) run.errored(test, new vscode.TestMessage(text));
 }
 
 function byFile(
@@ -94,12 +105,9 @@ async function runOne(
   tests: readonly vscode.TestItem[],
   token: vscode.CancellationToken,
 ): Promise<void> {
-  const fail = (text: string) => {
-    for (const test of tests) run.errored(test, new vscode.TestMessage(text));
-  };
   const { parseExperiment, hasLearnedRotation } = await loadConfig();
   const { experiment } = parseExperiment(await experimentText(file), file);
-  if (experiment === null) return fail(vscode.l10n.t('The experiment has faults: see Problems.'));
+  if (experiment === null) return fail(run, tests, vscode.l10n.t('The experiment has faults: see Problems.'));
   const learned = hasLearnedRotation(experiment.rotation)
     ? runs.ofExperiment(file).find((candidate) => existsSync(candidate.path('rotations')))
     : null;
@@ -115,7 +123,7 @@ async function runOne(
   const job = jobs.all.find((candidate) => !known.has(candidate));
   token.onCancellationRequested(() => job && jobs.cancel(job.id));
   const { state, runDir, message } = await ended;
-  if (state !== 'finished' || runDir === null) return fail(message ?? state);
+  if (state !== 'finished' || runDir === null) return fail(run, tests, message ?? state);
   const { perplexity } = await (await (await loadRuns()).openRun(runDir)).readResults();
   for (const test of tests)
     report(
