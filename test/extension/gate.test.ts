@@ -1,4 +1,4 @@
-/** The gate, with a queue whose worker answers as a test wants. */
+/** The gate and the tool that starts jobs, with a queue whose worker answers as a test wants. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,9 +7,10 @@ import { type TestContext, test } from 'node:test';
 import type { WorkerClient } from '../../src/extension/jobs/client.ts';
 import { JobQueue } from '../../src/extension/jobs/queue.ts';
 import type { Parts } from '../../src/extension/parts.ts';
-import { loadWithEditor, StubController, type StubEditor } from './stub-editor.ts';
+import { loadWithEditor, StubController, StubDocument, type StubEditor } from './stub-editor.ts';
 
 type Gate = typeof import('../../src/extension/gate/tests.ts');
+type Chat = typeof import('../../src/extension/chat/tools.ts');
 
 interface Rig {
   readonly file: (name: string) => string;
@@ -60,6 +61,7 @@ function makeRig(t: TestContext, ...names: readonly string[]): Rig {
       return queue.all;
     },
     submit: queue.submit.bind(queue),
+    openJob: queue.openJob.bind(queue),
     cancel: queue.cancel.bind(queue),
     progress: () => ({}),
   };
@@ -71,6 +73,10 @@ function makeRig(t: TestContext, ...names: readonly string[]): Rig {
   const rig: Rig = { file, editor, parts, queue, computed, answer };
   return rig;
 }
+
+/** Runs until it is stopped. */
+const endless = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new Error('stopped'))));
 
 /** As VS Code gives it to a run of tests. */
 function tokenSource() {
@@ -100,6 +106,28 @@ async function startGate({ editor, parts }: Rig): Promise<(token?: object) => Pr
   };
 }
 
+async function startTool({
+  editor,
+  parts,
+}: Rig): Promise<(name: string) => Promise<Record<string, unknown>>> {
+  const { languageModelTools } = await loadWithEditor<Chat>('chat/tools.ts', editor);
+  const { start } = languageModelTools(parts, {} as Parameters<Chat['languageModelTools']>[1]);
+  return async (experiment) => {
+    const input = { experiment, action: 'evaluate' } as const;
+    const { token } = tokenSource();
+    // The tool looks at no token.
+    const result = await start.invoke({ input, toolInvocationToken: undefined }, token as never);
+    const [part] = result!.content as { value: string }[];
+    return JSON.parse(part!.value) as Record<string, unknown>;
+  };
+}
+
+function openFile({ editor, file }: Rig, name: string): StubDocument {
+  const document = new StubDocument(file(name));
+  editor.documents.push(document);
+  return document;
+}
+
 test('a run of the gate ends, and says why, whatever is missing', async (t) => {
   const rig = makeRig(t, 'gone', 'emptied');
   const run = await startGate(rig);
@@ -109,4 +137,65 @@ test('a run of the gate ends, and says why, whatever is missing', async (t) => {
   assert.match(told[0]!, /^errored gone: .*no such file/);
   assert.match(told[1]!, /^errored emptied: .*no-run/);
   assert.equal(told[2], 'end');
+});
+
+test('the gate measures what is written in the editor', async (t) => {
+  const rig = makeRig(t, 'short');
+  const document = openFile(rig, 'short');
+  const run = await startGate(rig);
+  document.type(experiment('long'));
+  await run();
+  assert.deepEqual(rig.computed, [experiment('long')]);
+  document.type('{}');
+  assert.match((await run())[0]!, /^errored short: The experiment has faults/);
+  document.savable = false;
+  document.type(experiment('short'));
+  assert.match((await run())[0]!, /^errored short: .*could not be saved/);
+  assert.equal(rig.computed.length, 1);
+});
+
+test('the gate waits for a job that does the same, and leaves it alone when the run of tests is stopped', async (t) => {
+  const rig = makeRig(t, 'same');
+  rig.answer = endless;
+  const [run, tool] = [await startGate(rig), await startTool(rig)];
+  const { job } = await tool(rig.file('same'));
+  const elsewhere = tokenSource();
+  const waiting = run(elsewhere.token);
+  setTimeout(elsewhere.cancel, 100);
+  assert.deepEqual(await waiting, ['end']);
+  assert.deepEqual(
+    rig.queue.all.map(({ id, state }) => [id, state]),
+    [[job, 'running']],
+  );
+  await rig.queue.cancel(String(job));
+
+  const own = tokenSource();
+  const measured = run(own.token);
+  setTimeout(own.cancel, 100);
+  assert.deepEqual(await measured, ['errored same: Cancelled.', 'end']);
+  assert.equal(rig.queue.all[1]!.state, 'cancelled');
+});
+
+test('the tool starts what is written in the editor, and the same only once', async (t) => {
+  const rig = makeRig(t, 'chat');
+  rig.answer = endless;
+  const document = openFile(rig, 'chat');
+  const tool = await startTool(rig);
+  document.type(experiment('edited'));
+  const first = await tool(rig.file('chat'));
+  const again = await tool(rig.file('chat'));
+  assert.equal(first.state, 'running');
+  assert.deepEqual(
+    [again.job, again.note],
+    [first.job, 'It was asked for already: nothing new was started.'],
+  );
+  assert.deepEqual(rig.computed, [experiment('edited')]);
+  document.type(experiment('edited again'));
+  const other = await tool(rig.file('chat'));
+  assert.deepEqual([other.job === first.job, other.state, other.note], [false, 'waiting', undefined]);
+  document.savable = false;
+  document.type(experiment('chat'));
+  assert.match(String((await tool(rig.file('chat'))).error), /could not be saved/);
+  assert.equal(rig.queue.all.length, 2);
+  for (const { id } of [...rig.queue.all].reverse()) await rig.queue.cancel(id);
 });

@@ -81,10 +81,15 @@ export class JobQueue {
       .map(({ request, runDir, state }) => ({ request, runDir, atWork: state === 'running' }));
   }
 
+  /** See {@link Jobs.openJob}. */
+  openJob(request: JobRequest): Entry | null {
+    return this.#entries.find((entry) => isSame(entry, request)) ?? null;
+  }
+
   /** See {@link Jobs.submit}; resolves however the job ended. */
   submit(request: JobRequest): Promise<Job> {
-    const same = this.#entries.find((entry) => isSame(entry, request));
-    if (same !== undefined) {
+    const same = this.openJob(request);
+    if (same !== null) {
       this.proceed();
       return same.ended;
     }
