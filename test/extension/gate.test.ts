@@ -1,6 +1,6 @@
 /** The gate and the tool that starts jobs, with a queue whose worker answers as a test wants. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -17,6 +17,8 @@ interface Rig {
   readonly editor: StubEditor;
   readonly parts: Parts;
   readonly queue: JobQueue;
+  /** The increase that the gate allows, by the path that it is asked for. */
+  readonly limits: Map<string | null, number>;
   /** What reached the worker: the experiment as it was on the disk by then. */
   readonly computed: string[];
   /** How the next jobs end. */
@@ -68,9 +70,12 @@ function makeRig(t: TestContext, ...names: readonly string[]): Rig {
   const experiments = { all: names.map(file), onDidChange: () => {}, refresh: async () => {} };
   // What the gate and the tools see of the parts.
   const parts = { jobs, experiments, runs: { ofExperiment: () => [] }, log: console } as unknown as Parts;
-  const editor = { documents: [], controller: new StubController(), setting: () => undefined };
+  const limits = new Map<string | null, number>();
+  const setting = (key: string, path: string | null) =>
+    key === 'spinquant.gate.maxRelativeIncrease' ? limits.get(path) : undefined;
+  const editor = { folders: [], documents: [], controller: new StubController(), setting };
   const answer = async () => ({ run: join(folder, 'no-run') });
-  const rig: Rig = { file, editor, parts, queue, computed, answer };
+  const rig: Rig = { file, editor, parts, queue, limits, computed, answer };
   return rig;
 }
 
@@ -152,6 +157,23 @@ test('the gate measures what is written in the editor', async (t) => {
   document.type(experiment('short'));
   assert.match((await run())[0]!, /^errored short: .*could not be saved/);
   assert.equal(rig.computed.length, 1);
+});
+
+test('the gate allows what the folder of the experiment allows', async (t) => {
+  const rig = makeRig(t, 'stories');
+  const file = rig.file('stories');
+  const dir = join(file, '..', 'measured');
+  const kept = join(import.meta.dirname, '../fixtures/old-runs/runs/20261128T151219Z-gptq');
+  cpSync(kept, dir, { recursive: true });
+  const results = join(dir, 'results.json');
+  const measured = JSON.parse(readFileSync(results, 'utf8')) as { perplexity: object[] };
+  Object.assign(measured.perplexity[0]!, { fullPrecision: 100, quantized: 150 });
+  writeFileSync(results, JSON.stringify(measured));
+  rig.answer = async () => ({ run: dir });
+  const run = await startGate(rig);
+  assert.match((await run())[0]!, /^failed stories: .*50\.0 % more, 10\.0 % allowed/);
+  rig.limits.set(file, 0.6);
+  assert.deepEqual(await run(), ['passed stories', 'end']);
 });
 
 test('the gate waits for a job that does the same, and leaves it alone when the run of tests is stopped', async (t) => {

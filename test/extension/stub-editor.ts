@@ -1,5 +1,5 @@
 /** Parts of the extension with as much of VS Code as they ask for, in plain Node. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -94,10 +94,44 @@ export class StubController {
 }
 
 export interface StubEditor {
+  /** Of the workspace: absolute paths. */
+  readonly folders: readonly string[];
   readonly documents: StubDocument[];
   readonly controller: StubController;
   /** A setting as it holds at a path; null where no path was told. */
   setting(key: string, path: string | null): unknown;
+}
+
+class StubEmitter<T> {
+  readonly #listeners = new Set<(value: T) => void>();
+  readonly event = (listener: (value: T) => void): object => {
+    this.#listeners.add(listener);
+    return { dispose: () => this.#listeners.delete(listener) };
+  };
+
+  fire(value: T): void {
+    for (const listener of this.#listeners) listener(value);
+  }
+
+  dispose(): void {
+    this.#listeners.clear();
+  }
+}
+
+class StubPattern {
+  readonly folder: string;
+  readonly ending: string;
+
+  /** @param glob of which only what comes behind its last star is looked at. */
+  constructor({ uri }: { readonly uri: StubUri }, glob: string) {
+    this.folder = uri.fsPath;
+    this.ending = glob.slice(glob.lastIndexOf('*') + 1);
+  }
+}
+
+async function findFiles({ folder, ending }: StubPattern): Promise<StubUri[]> {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => name.endsWith(ending)).map((name) => uriOf(join(folder, name)));
 }
 
 const nothing = { dispose() {} };
@@ -117,6 +151,8 @@ function vscodeOf(editor: StubEditor): object {
     },
     Uri: { file: uriOf },
     Range: class {},
+    EventEmitter: StubEmitter,
+    RelativePattern: StubPattern,
     Disposable: { from: () => nothing },
     TestRunProfileKind: { Run: 1 },
     TestMessage,
@@ -137,6 +173,8 @@ function vscodeOf(editor: StubEditor): object {
       }
     },
     workspace: {
+      ...{ isTrusted: true, findFiles },
+      workspaceFolders: editor.folders.map((path) => ({ uri: uriOf(path) })),
       textDocuments: editor.documents,
       asRelativePath: (path: string) => path,
       fs: { readFile: ({ fsPath }: StubUri) => readFile(fsPath) },

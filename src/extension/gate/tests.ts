@@ -8,6 +8,7 @@ import { readied } from '../jobs/ready.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import type { Job, JobRequest, Jobs } from '../services.ts';
+import { settingsFor } from '../settings.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName } from '../words.ts';
 import { judge } from './model.ts';
@@ -149,7 +150,7 @@ async function done(jobs: Jobs, request: JobRequest, token: vscode.CancellationT
 }
 
 function report(run: vscode.TestRun, test: vscode.TestItem, result: Parameters<typeof judge>[0]): void {
-  const limit = vscode.workspace.getConfiguration().get<number>(SETTINGS.gateIncrease) ?? DEFAULT_LIMIT;
+  const limit = settingsFor(test.uri?.fsPath ?? null).get<number>(SETTINGS.gateIncrease) ?? DEFAULT_LIMIT;
   const { passed, increase } = judge(result, limit);
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const text = vscode.l10n.t(

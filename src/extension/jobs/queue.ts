@@ -11,7 +11,8 @@ import { WorkerEnded } from './worker-ended.ts';
 export interface QueueHost {
   /** The worker, started when there is none. */
   connect(): Promise<WorkerClient>;
-  overrides(): ExperimentOverrides;
+  /** What the editor's settings say for an experiment. */
+  overrides(experiment: string): ExperimentOverrides;
   /** A job is about to leave a run, whose folder holds how it went: resolves when whoever shows runs has read that. */
   ending(runDir: string): Promise<void>;
   changed(job: Job): void;
@@ -174,7 +175,7 @@ export class JobQueue {
       withoutRotations = false,
       attribution,
     } = entry.request;
-    const common = { job: entry.id, experiment, overrides: this.#host.overrides() };
+    const common = { job: entry.id, experiment, overrides: this.#host.overrides(experiment) };
     const onEvent = (event: RunEvent) => this.#event(entry, event);
     const { signal } = entry.controller;
     if (kind === 'optimize')
