@@ -79,25 +79,37 @@ function makeRig(t: TestContext, ...names: readonly string[]): Rig {
   return rig;
 }
 
-/** Runs until it is stopped. */
+/** Runs until it is stopped, and not at all where it was stopped before. */
 const endless = (signal: AbortSignal) =>
-  new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new Error('stopped'))));
+  new Promise<never>((_, reject) => {
+    const stop = () => reject(new Error('stopped'));
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop);
+  });
 
 /** As VS Code gives it to a run of tests. */
 function tokenSource() {
-  const listeners = new Set<() => void>();
   const token = {
     isCancellationRequested: false,
     onCancellationRequested: (listener: () => void) => {
-      listeners.add(listener);
-      return { dispose: () => listeners.delete(listener) };
+      heard.then(listener);
+      listen();
+      return { dispose() {} };
     },
   };
+  let [listen, hear] = [() => {}, () => {}];
+  const listening = new Promise<void>((resolve) => {
+    listen = resolve;
+  });
+  const heard = new Promise<void>((resolve) => {
+    hear = resolve;
+  });
   const cancel = () => {
     token.isCancellationRequested = true;
-    for (const listener of listeners) listener();
+    hear();
   };
-  return { token, cancel };
+  /** `listening` resolves when somebody waits for the end. */
+  return { token, cancel, listening };
 }
 
 async function startGate({ editor, parts }: Rig): Promise<(token?: object) => Promise<string[]>> {
@@ -183,7 +195,8 @@ test('the gate waits for a job that does the same, and leaves it alone when the 
   const { job } = await tool(rig.file('same'));
   const elsewhere = tokenSource();
   const waiting = run(elsewhere.token);
-  setTimeout(elsewhere.cancel, 100);
+  await elsewhere.listening;
+  elsewhere.cancel();
   assert.deepEqual(await waiting, ['end']);
   assert.deepEqual(
     rig.queue.all.map(({ id, state }) => [id, state]),
@@ -193,7 +206,8 @@ test('the gate waits for a job that does the same, and leaves it alone when the 
 
   const own = tokenSource();
   const measured = run(own.token);
-  setTimeout(own.cancel, 100);
+  await own.listening;
+  own.cancel();
   assert.deepEqual(await measured, ['errored same: Cancelled.', 'end']);
   assert.equal(rig.queue.all[1]!.state, 'cancelled');
 });
