@@ -53,6 +53,8 @@ export interface Jobs extends vscode.Disposable {
   readonly held: Job | null;
   /** The progress of a job that has not ended, from its events so far. */
   progress(id: string): Progress;
+  /** The job that waits or runs and does what is asked for; null where that would be a new one. */
+  openJob(request: JobRequest): Job | null;
   /**
    * Puts a job at the end of the queue, and one that was paused at its beginning; resolves when it has ended. What is
    * asked for twice is done once: a job that waits, or does the same with the same file, is not added again.
@@ -60,7 +62,7 @@ export interface Jobs extends vscode.Disposable {
   submit(request: JobRequest): Promise<Job>;
   /** Lets those that wait begin, after a pause. */
   proceed(): void;
-  /** Asks the worker to stop at the next safe moment; kills it after a grace period. */
+  /** Asks the worker to stop at the next safe moment; kills it after a grace period, if nothing else works there. */
   cancel(id: string): Promise<void>;
   /** Stops after the present step; the run can be resumed, and nothing else begins meanwhile. */
   pause(id: string): Promise<void>;

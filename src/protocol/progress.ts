@@ -10,6 +10,7 @@ import type {
   QueueEvent,
   RoundingProgressEvent,
   RunEvent,
+  StepEvent,
 } from './events.ts';
 import { secondsLeftOf } from './pace.ts';
 
@@ -72,29 +73,19 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'phase':
       if (event.state === 'started') return begin(progress, event.phase, event.time);
       return event.phase === progress.phase ? { ...progress, ...AT_REST } : progress;
-    case 'step': {
-      const { step, of, seconds } = event;
-      const stepSeconds = [...progress.stepSeconds, seconds].slice(-RECENT_STEPS);
-      const secondsLeft = (of - step) * medianOf(stepSeconds);
-      return { ...within(progress, 'learn'), step, of, stepSeconds, secondsLeft };
-    }
+    case 'step':
+      return stepped(progress, event);
     case 'download-progress': {
-      const present = within(progress, 'download');
       const done = event.bytesDone / Math.max(1, event.bytes);
-      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, done);
-      return { ...present, download: event, secondsLeft };
+      return { ...paced(within(progress, 'download'), event.time, done), download: event };
     }
-    case 'training-progress': {
-      const present = within(progress, event.work);
-      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done / event.of);
-      return { ...present, secondsLeft };
-    }
+    case 'training-progress':
+      return paced(within(progress, event.work), event.time, event.done / event.of);
     case 'rounding-progress': {
       // A method that scales the weights works before they are rounded.
       const scales = progress.underWay && progress.phase === 'prepare';
       const present = scales ? progress : within(progress, 'round');
-      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done);
-      return { ...present, rounding: event, secondsLeft };
+      return { ...paced(present, event.time, event.done), rounding: event };
     }
     case 'evaluation-progress':
       return { ...within(progress, 'evaluate'), evaluation: event };
@@ -120,6 +111,17 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'warning':
       return progress;
   }
+}
+
+function stepped(progress: Progress, { step, of, seconds }: StepEvent): Progress {
+  const stepSeconds = [...progress.stepSeconds, seconds].slice(-RECENT_STEPS);
+  const secondsLeft = (of - step) * medianOf(stepSeconds);
+  return { ...within(progress, 'learn'), step, of, stepSeconds, secondsLeft };
+}
+
+/** @param done the share of the phase that was done at a time, ISO 8601. */
+function paced(progress: Progress, time: string, done: number): Progress {
+  return { ...progress, secondsLeft: secondsLeftOf(progress.phaseStartedAt, time, done) };
 }
 
 function begin(progress: Progress, phase: PhaseName, startedAt: string | null): Progress {

@@ -1,27 +1,10 @@
 /** Requests in, engine calls, events out. */
-import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc';
-import type { ComparisonEvent } from '../protocol/comparison.ts';
-import { Cancelled, throwIfCancelled } from '../protocol/errors.ts';
-import type { RunEvent } from '../protocol/events.ts';
-import {
-  COMPARED_NOTIFICATION,
-  type ComparedNotification,
-  EVENT_NOTIFICATION,
-  type EventNotification,
-  type WorkerMethod,
-  type WorkerRequests,
-} from '../protocol/worker.ts';
+import type { MessageConnection } from 'vscode-jsonrpc';
+import { Cancelled } from '../protocol/errors.ts';
 import { Batches } from './batches.ts';
-import { toReply } from './failures.ts';
+import { Requests } from './requests.ts';
+import type { Told } from './running-job.ts';
 import type { WorkMethod } from './work.ts';
-
-type Handler<M extends WorkerMethod> = (
-  params: WorkerRequests[M]['params'],
-  token: CancellationToken,
-) => Promise<WorkerRequests[M]['result']>;
-
-type Told = RunEvent | ComparisonEvent;
-type Job<Event extends Told, T> = (signal: AbortSignal) => AsyncGenerator<Event, T>;
 
 export interface Server {
   /** Stops what runs, in order; resolves when nothing runs any more. @param why for the records of runs. */
@@ -34,157 +17,90 @@ export interface Server {
  * @param leave called once a `shutdown` has been answered.
  */
 export function serve(connection: MessageConnection, leave: () => void): Server {
-  const running = new Map<string, RunningJob>();
-  const on = <M extends WorkerMethod>(method: M, handler: Handler<M>) =>
-    connection.onRequest(method, async (params: WorkerRequests[M]['params'], token): Promise<unknown> => {
-      try {
-        return await handler(params, token);
-      } catch (error) {
-        throw toReply(error);
-      }
-    });
-  const inJob = async <T>(id: string, token: CancellationToken, work: (job: RunningJob) => Promise<T>) => {
-    const job = new RunningJob(token);
-    running.set(id, job);
-    try {
-      return await work(job);
-    } finally {
-      running.delete(id);
-      job.end();
-    }
-  };
-  const onJob = (method: 'optimize' | 'evaluate' | 'inspect') =>
-    on(method, (params, token) =>
-      inJob(params.job, token, async (running) => {
-        const { jobOf } = await import('./jobs.ts');
-        const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
-        return running.follow(await jobOf(method, params), tell);
-      }),
-    );
-  // The host is gone: what is in the run folder stays.
-  const notify = (name: string, what: EventNotification | ComparedNotification) => {
-    if (process.connected) void connection.sendNotification(name, what);
-  };
-  on('compare', (params, token) =>
-    inJob(params.job, token, async (running) => {
-      const { comparisonOf } = await import('./comparison.ts');
-      const batches = new Batches<RunEvent | ComparisonEvent>((events) =>
-        notify(COMPARED_NOTIFICATION, { job: params.job, events }),
-      );
-      try {
-        return await running.follow(comparisonOf(params), (event) => batches.add(event));
-      } finally {
-        batches.end();
-      }
-    }),
-  );
-  on('handshake', async () => (await import('./handshake.ts')).handshake());
-  on('check', async (params) => (await import('../engine/index.ts')).checkExperimentText(params));
-  on('obstacles', async ({ text, file }) => {
-    const { experimentOfText } = await import('../config/index.ts');
-    return (await import('../engine/index.ts')).obstaclesOf(experimentOfText(text, file));
-  });
-  on('sweep', async ({ runs, deletes }) => {
-    const { listShared, sweepShared } = await import('../engine/index.ts');
-    const { results, unknown } = await (deletes ? sweepShared(runs) : listShared(runs));
-    const unused = results.filter(({ usedBy }) => usedBy === 0);
-    return { unused: unused.map(({ step, bytes, isFresh }) => ({ step, bytes, isFresh })), unknown };
-  });
-  on('export', async ({ run, format, out }) => ({
-    tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
-  }));
-  const onWork = <M extends WorkMethod>(method: M) =>
-    on(method, (params, token) =>
-      inJob(params.job, token, async (running) => {
-        const { WORK } = await import('./work.ts');
-        const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
-        return running.follow((signal) => WORK[method](params, signal), tell);
-      }),
-    );
-  for (const method of [
-    'exportModel',
-    'planExport',
-    'exportCheckpoint',
-    'importModel',
-    'download',
-    'estimate',
-  ] as const)
-    onWork(method);
-  for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
-  on('attribute', (params, token) =>
-    inJob(params.job, token, async (running) => {
-      const { attributeJob } = await import('./jobs.ts');
-      const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
-      return running.follow(await attributeJob(params), tell);
-    }),
-  );
-  on('pause', async ({ job }) => {
-    running.get(job)?.pause();
-    return null;
-  });
-  on('shutdown', async () => {
-    setImmediate(leave);
-    return null;
-  });
+  const requests = new Requests(connection);
+  answerQuestions(requests);
+  makeRuns(requests);
+  doWork(requests);
+  compareTexts(requests);
+  obeyHost(requests, leave);
   // The host went away in the middle of a message: main.ts sees the channel close and ends the process.
   connection.onError(() => {});
   connection.listen();
   return {
     async stop(why) {
-      const jobs = [...running.values()];
+      const jobs = [...requests.running.values()];
       for (const job of jobs) job.abort(new Cancelled(why, 'interrupted'));
       await Promise.all(jobs.map((job) => job.ended));
     },
   };
 }
 
-const PAUSED = new Cancelled('Paused.', 'paused');
+/** What is answered in moments. */
+function answerQuestions(requests: Requests): void {
+  requests.on('handshake', async () => (await import('./handshake.ts')).handshake());
+  requests.on('check', async (params) => (await import('../engine/index.ts')).checkExperimentText(params));
+  requests.on('obstacles', async ({ text, file }) => {
+    const { experimentOfText } = await import('../config/index.ts');
+    return (await import('../engine/index.ts')).obstaclesOf(experimentOfText(text, file));
+  });
+  requests.on('sweep', async ({ runs, deletes }) => {
+    const { listShared, sweepShared } = await import('../engine/index.ts');
+    const { results, unknown } = await (deletes ? sweepShared(runs) : listShared(runs));
+    const unused = results.filter(({ usedBy }) => usedBy === 0);
+    return { unused: unused.map(({ step, bytes, isFresh }) => ({ step, bytes, isFresh })), unknown };
+  });
+  requests.on('export', async ({ run, format, out }) => ({
+    tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
+  }));
+}
 
-/** One job at work, which stops when asked. */
-class RunningJob {
-  readonly ended: Promise<void>;
-  readonly #controller = new AbortController();
-  #resolveEnded: () => void = () => {};
-  #learning = false;
-  #pauseAsked = false;
-
-  constructor(token: CancellationToken) {
-    this.ended = new Promise((resolve) => {
-      this.#resolveEnded = resolve;
+/** Jobs that make a run, or measure one. */
+function makeRuns(requests: Requests): void {
+  for (const method of ['optimize', 'evaluate', 'inspect'] as const)
+    requests.onJob(method, async (params, job, tell) => {
+      const { jobOf } = await import('./jobs.ts');
+      return job.follow(await jobOf(method, params), tell);
     });
-    token.onCancellationRequested(() => this.abort());
-    if (token.isCancellationRequested) this.abort();
-  }
+  requests.onJob('attribute', async (params, job, tell) => {
+    const { attributeJob } = await import('./jobs.ts');
+    return job.follow(await attributeJob(params), tell);
+  });
+}
 
-  /** @param tell is given each event before the job goes on. */
-  async follow<Event extends Told, T>(job: Job<Event, T>, tell: (event: Event) => void): Promise<T> {
-    throwIfCancelled(this.#controller.signal);
-    const events = job(this.#controller.signal);
-    for (;;) {
-      const next = await events.next();
-      if (next.done) return next.value;
-      tell(next.value);
-      this.#watch(next.value);
+/** Work that makes no run. */
+function doWork(requests: Requests): void {
+  const on = <M extends WorkMethod>(method: M) =>
+    requests.onJob(method, async (params, job, tell) => {
+      const { WORK } = await import('./work.ts');
+      return job.follow((signal) => WORK[method](params, signal), tell);
+    });
+  on('exportModel');
+  on('planExport');
+  on('exportCheckpoint');
+  on('importModel');
+  on('download');
+  on('estimate');
+}
+
+function compareTexts(requests: Requests): void {
+  requests.onJob('compare', async (params, job) => {
+    const { comparisonOf } = await import('./comparison.ts');
+    const batches = new Batches<Told>((events) => requests.tellCompared({ job: params.job, events }));
+    try {
+      return await job.follow(comparisonOf(params), (event) => batches.add(event));
+    } finally {
+      batches.end();
     }
-  }
+  });
+}
 
-  /** While rotations are learned the present step is finished first, so that none of its work is lost. */
-  pause(): void {
-    if (this.#learning) this.#pauseAsked = true;
-    else this.abort(PAUSED);
-  }
-
-  /** The first reason counts. */
-  abort(reason = new Cancelled()): void {
-    this.#controller.abort(reason);
-  }
-
-  end(): void {
-    this.#resolveEnded();
-  }
-
-  #watch(event: Told): void {
-    if (event.type === 'phase' && event.phase === 'learn') this.#learning = event.state === 'started';
-    if (this.#pauseAsked && (event.type === 'step' || !this.#learning)) this.abort(PAUSED);
-  }
+function obeyHost(requests: Requests, leave: () => void): void {
+  requests.on('pause', async ({ job }) => {
+    requests.running.get(job)?.pause();
+    return null;
+  });
+  requests.on('shutdown', async () => {
+    setImmediate(leave);
+    return null;
+  });
 }

@@ -10,16 +10,8 @@ import { WorkerClient } from '../../src/extension/jobs/client.ts';
 import { WorkerEnded } from '../../src/extension/jobs/worker-ended.ts';
 import { LOST_FILE } from '../../src/protocol/exit-codes.ts';
 import { WORKER_PROTOCOL } from '../../src/protocol/worker.ts';
-import { scriptedLaunch, startWorker, workerLaunch } from './launch.ts';
+import { HANDSHAKE, scriptedLaunch, startWorker, workerLaunch } from './launch.ts';
 import { makeWorkspace } from './workspace.ts';
-
-/** Answers the handshake as this version does. */
-const HANDSHAKE = `
-  const reply = (id, result) => process.send({ jsonrpc: '2.0', id, result });
-  process.on('message', (message) => {
-    if (message.method === 'handshake') reply(message.id, { protocol: ${WORKER_PROTOCOL}, product: '0', problem: null });
-    else onRequest(message);
-  });`;
 
 test('the handshake says what the worker computes with, and loads no ONNX Runtime', async (t) => {
   const client = await startWorker(t);
@@ -117,6 +109,51 @@ test('a worker that does not listen is killed after the grace period', async (t)
   );
   const took = Date.now() - began;
   assert.ok(took >= 400 && took < 5000, `${took} ms`);
+});
+
+/** `download` is answered on its own after so long, whatever is asked; `importModel` only once a question came. */
+const SHARED = `${HANDSHAKE}
+  let job = null;
+  const onRequest = ({ method, id }) => {
+    if (method === 'download') setTimeout(() => reply(id, { files: [] }), 900);
+    else if (method === 'importModel') job = id;
+    else if (method === 'check') { reply(id, { faults: [], model: null }); reply(job, {}); }
+  };`;
+
+test('one that does not stop is waited for while another works, and is killed once it is alone', async (t) => {
+  const client = await WorkerClient.start(scriptedLaunch(SHARED, { graceMs: 100 }));
+  t.after(() => client.kill());
+  const controller = new AbortController();
+  const { signal: never } = new AbortController();
+  const dragging = client.follow('download', { job: 'a', name: 'x' }, () => {}, controller.signal);
+  const params = { job: 'b', source: 'x', tokenizer: null, out: 'y' };
+  const working = client.follow('importModel', params, () => {}, never);
+  working.catch(() => {});
+  controller.abort();
+  await client.stopped();
+  assert.deepEqual(await dragging, { files: [] }, 'answered in its own time, not killed with the process');
+  const asked = { text: '', file: '/x.spinquant.json' };
+  await client.request('check', asked);
+  assert.deepEqual(await working, {});
+
+  const alone = new AbortController();
+  const left = client.follow('importModel', params, () => {}, alone.signal);
+  const other = client.follow('download', { job: 'a', name: 'x' }, () => {}, never);
+  alone.abort();
+  await other;
+  await assert.rejects(left, (error: Error) => error instanceof WorkerEnded && error.signal === 'SIGKILL');
+});
+
+test('a question keeps no worker alive that nothing else uses', async (t) => {
+  const code = `${HANDSHAKE} const onRequest = () => {};`;
+  const client = await WorkerClient.start(scriptedLaunch(code, { graceMs: 100 }));
+  t.after(() => client.kill());
+  const controller = new AbortController();
+  const job = client.follow('download', { job: 'a', name: 'x' }, () => {}, controller.signal);
+  const question = client.request('check', { text: '', file: '/x.spinquant.json' });
+  controller.abort();
+  for (const { reason } of (await Promise.allSettled([job, question])) as PromiseRejectedResult[])
+    assert.ok(reason instanceof WorkerEnded);
 });
 
 test('an experiment is checked against its model', async (t) => {

@@ -1,4 +1,5 @@
 import { WorkerClient, type WorkerLaunch } from '../../src/extension/jobs/client.ts';
+import { WORKER_PROTOCOL } from '../../src/protocol/worker.ts';
 import { programArguments } from '../helpers/program.ts';
 
 const WORKER = new URL('../../src/worker/main.ts', import.meta.url);
@@ -7,6 +8,14 @@ const WORKER = new URL('../../src/worker/main.ts', import.meta.url);
 export function workerLaunch(more: Partial<WorkerLaunch> = {}): WorkerLaunch {
   return { command: process.execPath, args: programArguments(WORKER), ...more };
 }
+
+/** Answers the handshake as this version does, and leaves all else to `onRequest`, beside which stands `reply`. */
+export const HANDSHAKE = `
+  const reply = (id, result) => process.send({ jsonrpc: '2.0', id, result });
+  process.on('message', (message) => {
+    if (message.method === 'handshake') reply(message.id, { protocol: ${WORKER_PROTOCOL}, product: '0', problem: null });
+    else onRequest(message);
+  });`;
 
 /** A worker made of a few lines of JavaScript: `send(message)` and `process.on('message', …)` are there. */
 export function scriptedLaunch(code: string, more: Partial<WorkerLaunch> = {}): WorkerLaunch {

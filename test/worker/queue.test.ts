@@ -9,7 +9,7 @@ import { JobQueue } from '../../src/extension/jobs/queue.ts';
 import type { Job } from '../../src/extension/services.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import { listRuns, openRun, type RunRecord } from '../../src/runs/index.ts';
-import { NO_OVERRIDES, workerLaunch } from './launch.ts';
+import { HANDSHAKE, NO_OVERRIDES, scriptedLaunch, workerLaunch } from './launch.ts';
 import { makeWorkspace, readJson } from './workspace.ts';
 
 interface Rig {
@@ -263,6 +263,47 @@ test('what is asked for twice is done once; another file, or one that was edited
   );
   assert.notEqual(await ask('a'), await first, 'what has ended can be done again');
 });
+
+/** Text that is asked to stop ends 300 ms later, or never; a job's run is named after what there was of it. */
+const writing = (stops: boolean) => `${HANDSHAKE}
+  let text = null;
+  const onRequest = ({ method, id }) => {
+    if (method === 'compare') text = id;
+    else if (method === '$/cancelRequest' && ${stops}) setTimeout(() => { reply(text, null); text = null; }, 300);
+    else if (method === 'evaluate') reply(id, { run: text === null ? 'alone' : 'beside text' });
+  };`;
+
+for (const stops of [true, false])
+  test(`a job begins after text that ${stops ? 'stops late' : 'does not stop, in another worker'}`, async (t) => {
+    const started: WorkerClient[] = [];
+    const connect = async () => {
+      const last = started.at(-1);
+      if (last?.alive) return last;
+      const client = await WorkerClient.start(scriptedLaunch(writing(stops), { graceMs: 600 }));
+      t.after(() => client.kill());
+      started.push(client);
+      return client;
+    };
+    const text = new AbortController();
+    const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
+    const params = { job: 'text', runs: [], prompt: 'Once', tokens: 9, stop: '', chat: false, device: null };
+    const written = (await connect()).compare({ ...params, ...sampling }, () => {}, text.signal);
+    const outcome = written.then(
+      () => 'stopped',
+      (error: Error) => error.name,
+    );
+    const queue = new JobQueue({
+      connect,
+      overrides: () => NO_OVERRIDES,
+      ending: async () => {},
+      changed: ({ state }) => state === 'running' && text.abort(),
+      happened: () => {},
+    });
+    const job = await queue.submit({ kind: 'evaluate', experiment: '/x.spinquant.json' });
+    assert.deepEqual([job.state, job.runDir], ['finished', 'alone'], job.message ?? '');
+    assert.equal(await outcome, stops ? 'stopped' : 'WorkerEnded');
+    assert.equal(started.length, stops ? 1 : 2);
+  });
 
 test('a window that closes interrupts its run, which says so and resumes', async (t) => {
   const { experiment } = makeWorkspace(t, { steps: 30 });

@@ -84,15 +84,8 @@ export class AttributionSection {
     this.#curve = this.#figure('budget-curve', texts.curve, texts.curveAbout, {
       onPoint: (x) => this.#pointAtBits(x),
     });
-    this.#measure = new Picker(
-      texts.measure,
-      (value) => {
-        const measure = this.#view && lossMeasures(this.#view).find((one) => one === value);
-        wishes.keep({ lossMeasure: measure ?? 'rise' });
-        wishes.redraw();
-      },
-      true,
-    );
+    for (const { element } of [this.#map, this.#curve]) element.classList.add('full');
+    this.#measure = new Picker(texts.measure, (value) => this.#chooseMeasure(value), true);
     this.#map.tools.append(this.#measure.element);
     this.#target = new Picker(texts.target, (value) => {
       this.#chosen.target = TARGETS.find((one) => one === value) ?? null;
@@ -103,30 +96,40 @@ export class AttributionSection {
     this.#bits = new Picker(texts.bits, (value) => {
       this.#chosen.bits = BIT_CHOICES.find((one) => String(one) === value) ?? 8;
     });
-    this.#point = new Picker(
-      texts.averageBits,
-      (value) => {
-        this.#chosen.point = Number(value);
-      },
-      true,
+    const choosePoint = (value: string) => {
+      this.#chosen.point = Number(value);
+    };
+    this.#point = new Picker(texts.averageBits, choosePoint, true);
+    const use = () => wishes.send({ type: 'use-point', point: this.#chosen.point });
+    this.#points = h('div', { class: 'row' }, this.#point.element, pushButton(texts.use, use, true));
+    this.#none = this.#makeNone();
+    this.#found = this.#makeFound();
+    this.element = h(
+      'section',
+      { class: 'attribution', 'aria-labelledby': 'attribution-heading' },
+      h('h2', { id: 'attribution-heading' }, texts.title),
+      this.#none,
+      this.#found,
     );
-    this.#points = h(
-      'div',
-      { class: 'row' },
-      this.#point.element,
-      pushButton(texts.use, () => wishes.send({ type: 'use-point', point: this.#chosen.point }), true),
-    );
-    const put = pushButton(texts.put, () => this.#put(), true);
-    const choices = [this.#target, this.#layers, this.#bits].map(({ element }) => element);
-    for (const { element } of [this.#map, this.#curve]) element.classList.add('full');
-    this.#none = h(
+  }
+
+  #makeNone(): HTMLElement {
+    const { attribution: texts } = this.#strings;
+    return h(
       'div',
       { class: 'loss-none' },
       h('p', {}, texts.none),
       h('p', { class: 'quiet' }, texts.noneTime),
-      pushButton(texts.attribute, () => wishes.send({ type: 'attribute' })),
+      pushButton(texts.attribute, () => this.#wishes.send({ type: 'attribute' })),
     );
-    this.#found = h(
+  }
+
+  #makeFound(): HTMLElement {
+    const { attribution: texts } = this.#strings;
+    const choices = [this.#target, this.#layers, this.#bits].map(({ element }) => element);
+    const put = pushButton(texts.put, () => this.#put(), true);
+    const again = pushButton(texts.attribute, () => this.#wishes.send({ type: 'attribute' }), true);
+    return h(
       'div',
       { class: 'loss-found' },
       this.#about,
@@ -135,16 +138,14 @@ export class AttributionSection {
       h('div', { class: 'row' }, ...choices, put),
       h('div', { class: 'figures' }, this.#curve.element),
       this.#points,
+      h('div', { class: 'row' }, again),
     );
-    const again = pushButton(texts.attribute, () => wishes.send({ type: 'attribute' }), true);
-    this.#found.append(h('div', { class: 'row' }, again));
-    this.element = h(
-      'section',
-      { class: 'attribution', 'aria-labelledby': 'attribution-heading' },
-      h('h2', { id: 'attribution-heading' }, texts.title),
-      this.#none,
-      this.#found,
-    );
+  }
+
+  #chooseMeasure(value: string): void {
+    const measure = this.#view && lossMeasures(this.#view).find((one) => one === value);
+    this.#wishes.keep({ lossMeasure: measure ?? 'rise' });
+    this.#wishes.redraw();
   }
 
   show(state: LayersState, theme: Theme): void {

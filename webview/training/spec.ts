@@ -44,39 +44,42 @@ export function trainingSpec(definition: ChartDefinition, kind: AxisKind, colors
     },
     {
       layer: [
-        {
-          data: { name: 'rules' },
-          mark: { type: 'rule', strokeDash: [2, 2], color: colors.muted },
-          encoding: { y: encoding.y },
-        },
-        {
-          data: { name: 'brush' },
-          mark: { type: 'rect', color: colors.muted, opacity: 0.25 },
-          encoding: { x: { ...encoding.x, field: 'from' }, x2: { field: 'to' } },
-        },
-        {
-          data: { name: 'cursor' },
-          mark: { type: 'rule', color: colors.muted, opacity: 0.8 },
-          encoding: { x: encoding.x },
-        },
+        ...groundLayers(encoding, colors),
         ...lineLayers(definition, encoding, colors),
-        {
-          data: { name: 'gaps' },
-          mark: {
-            type: 'point',
-            shape: 'cross',
-            clip: true,
-            filled: true,
-            angle: 45,
-            size: 55,
-            color: colors.danger,
-          },
-          encoding: { x: encoding.x, y: { value: HEIGHT - 7 } },
-        },
+        gapLayer(encoding, colors),
         ...endLayers(encoding, colors),
       ],
     },
   );
+}
+
+/** What lies under the lines. */
+function groundLayers({ x, y }: Encoding, { muted }: SpecColors): object[] {
+  return [
+    {
+      data: { name: 'rules' },
+      mark: { type: 'rule', strokeDash: [2, 2], color: muted },
+      encoding: { y },
+    },
+    {
+      data: { name: 'brush' },
+      mark: { type: 'rect', color: muted, opacity: 0.25 },
+      encoding: { x: { ...x, field: 'from' }, x2: { field: 'to' } },
+    },
+    {
+      data: { name: 'cursor' },
+      mark: { type: 'rule', color: muted, opacity: 0.8 },
+      encoding: { x },
+    },
+  ];
+}
+
+function gapLayer({ x }: Encoding, { danger }: SpecColors): object {
+  return {
+    data: { name: 'gaps' },
+    mark: { type: 'point', shape: 'cross', clip: true, filled: true, angle: 45, size: 55, color: danger },
+    encoding: { x, y: { value: HEIGHT - 7 } },
+  };
 }
 
 function lineLayers(

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { TOOLS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
-import { experimentText } from '../experiments/files.ts';
+import { readied } from '../jobs/ready.ts';
 import { loadConfig } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
@@ -93,19 +93,21 @@ function confirmStart({ experiment, action }: StartInput): vscode.PreparedToolIn
 /** Starts and returns: the work takes far longer than a turn of a conversation. */
 async function start(parts: Parts, input: StartInput): Promise<object> {
   const file = fileIn(input.experiment);
-  const { checkExperiment, formatFault } = await loadConfig();
-  const { faults } = await checkExperiment(await experimentText(file), file, input.action);
-  const errors = faults.filter(({ severity }) => severity === 'error');
+  const { formatFault } = await loadConfig();
+  const { errors, contents } = await readied(file, input.action);
   if (errors.length > 0)
     return {
       error: 'The experiment has faults: mend them in the file, then start again.',
       faults: errors.map((fault) => `${formatFault(file, fault)} ${fault.hint}`),
     };
   const { action: kind, withoutRotations = false } = input;
-  void parts.jobs.submit({ kind, experiment: file, withoutRotations });
+  const request = { kind, experiment: file, withoutRotations, contents };
+  const isNew = parts.jobs.openJob(request) === null;
+  void parts.jobs.submit(request);
   if (kind === 'optimize') void vscode.commands.executeCommand(PANELS.training.command);
-  const job = parts.jobs.all.findLast((one) => one.kind === kind && one.experiment === file)!;
-  return { ...jobFacts(parts, job), next: `Call ${TOOLS.status} to follow it.` };
+  const job = parts.jobs.openJob(request)!;
+  const note = isNew ? {} : { note: 'It was asked for already: nothing new was started.' };
+  return { ...jobFacts(parts, job), ...note, next: `Call ${TOOLS.status} to follow it.` };
 }
 
 function fileIn(path: string): string {

@@ -14,7 +14,8 @@ export function workerEstimates(
 ): ExperimentEstimates & vscode.Disposable {
   const ask: ConstructorParameters<typeof ExperimentEstimates>[0]['ask'] = async (params) => {
     const client = await worker.connect();
-    return client.request('estimate', { ...params, job: randomUUID(), overrides: experimentOverrides() });
+    const overrides = experimentOverrides(params.file);
+    return client.request('estimate', { ...params, job: randomUUID(), overrides });
   };
   const mayAsk = () => jobs.running === null && refusal() === null;
   const estimates = new ExperimentEstimates({ ask, mayAsk }, log);

@@ -4,8 +4,11 @@ import { messageOf } from '../../protocol/errors.ts';
 import { SETTINGS } from '../../protocol/ids.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import { experimentText } from '../experiments/files.ts';
+import { readied } from '../jobs/ready.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
+import type { Job, JobRequest, Jobs } from '../services.ts';
+import { settingsFor } from '../settings.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName } from '../words.ts';
 import { judge } from './model.ts';
@@ -64,12 +67,23 @@ async function runGate(
   token: vscode.CancellationToken,
 ): Promise<void> {
   const run = controller.createTestRun(request);
-  for (const [file, tests] of byFile(controller, request)) {
-    if (token.isCancellationRequested) break;
-    for (const test of tests) run.started(test);
-    await runOne(parts, run, file, tests, token);
+  try {
+    for (const [file, tests] of byFile(controller, request)) {
+      if (token.isCancellationRequested) break;
+      for (const test of tests) run.started(test);
+      try {
+        await runOne(parts, run, file, tests, token);
+      } catch (error) {
+        fail(run, tests, messageOf(error));
+      }
+    }
+  } finally {
+    run.end();
   }
-  run.end();
+}
+
+function fail(run: vscode.TestRun, tests: readonly vscode.TestItem[], text: string): void {
+  for (const test of tests) run.errored(test, new vscode.TestMessage(text));
 }
 
 function byFile(
@@ -88,34 +102,29 @@ function byFile(
 }
 
 async function runOne(
-  { jobs, runs }: Parts,
+  parts: Parts,
   run: vscode.TestRun,
   file: string,
   tests: readonly vscode.TestItem[],
   token: vscode.CancellationToken,
 ): Promise<void> {
-  const fail = (text: string) => {
-    for (const test of tests) run.errored(test, new vscode.TestMessage(text));
-  };
-  const { parseExperiment, hasLearnedRotation } = await loadConfig();
-  const { experiment } = parseExperiment(await experimentText(file), file);
-  if (experiment === null) return fail(vscode.l10n.t('The experiment has faults: see Problems.'));
+  const { experiment, contents } = await readied(file, 'evaluate');
+  if (experiment === null) return fail(run, tests, vscode.l10n.t('The experiment has faults: see Problems.'));
+  const { hasLearnedRotation } = await loadConfig();
   const learned = hasLearnedRotation(experiment.rotation)
-    ? runs.ofExperiment(file).find((candidate) => existsSync(candidate.path('rotations')))
+    ? parts.runs.ofExperiment(file).find((candidate) => existsSync(candidate.path('rotations')))
     : null;
   // Without a learned rotation the gate learns one: learning ends with the evaluation.
   const kind = learned === undefined ? 'optimize' : 'evaluate';
   run.appendOutput(`${file}: ${kind}\r\n`);
-  const known = new Set(jobs.all);
-  const ended = jobs.submit({
-    kind,
-    experiment: file,
-    ...(kind === 'evaluate' && learned && { runDir: learned.dir }),
-  });
-  const job = jobs.all.find((candidate) => !known.has(candidate));
-  token.onCancellationRequested(() => job && jobs.cancel(job.id));
-  const { state, runDir, message } = await ended;
-  if (state !== 'finished' || runDir === null) return fail(message ?? state);
+  const ended = await done(
+    parts.jobs,
+    { kind, experiment: file, contents, ...(learned && { runDir: learned.dir }) },
+    token,
+  );
+  if (ended === null) return;
+  const { state, runDir, message } = ended;
+  if (state !== 'finished' || runDir === null) return fail(run, tests, message ?? state);
   const { perplexity } = await (await (await loadRuns()).openRun(runDir)).readResults();
   for (const test of tests)
     report(
@@ -125,8 +134,23 @@ async function runOne(
     );
 }
 
+/** Null where the person stops waiting for a job that was asked for elsewhere, which goes on; their own is cancelled. */
+async function done(jobs: Jobs, request: JobRequest, token: vscode.CancellationToken): Promise<Job | null> {
+  const isOwn = jobs.openJob(request) === null;
+  const ended = jobs.submit(request);
+  const job = jobs.openJob(request);
+  let listener: vscode.Disposable | undefined;
+  const left = new Promise<null>((resolve) => {
+    listener = token.onCancellationRequested(() => {
+      if (isOwn && job !== null) void jobs.cancel(job.id);
+      else resolve(null);
+    });
+  });
+  return Promise.race([ended, left]).finally(() => listener?.dispose());
+}
+
 function report(run: vscode.TestRun, test: vscode.TestItem, result: Parameters<typeof judge>[0]): void {
-  const limit = vscode.workspace.getConfiguration().get<number>(SETTINGS.gateIncrease) ?? DEFAULT_LIMIT;
+  const limit = settingsFor(test.uri?.fsPath ?? null).get<number>(SETTINGS.gateIncrease) ?? DEFAULT_LIMIT;
   const { passed, increase } = judge(result, limit);
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const text = vscode.l10n.t(

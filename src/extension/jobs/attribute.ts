@@ -5,8 +5,9 @@ import { chooseExperiment } from '../experiments/choose.ts';
 import type { Parts } from '../parts.ts';
 import { runDirOf } from '../runs/choose.ts';
 import { experimentName } from '../words.ts';
+import { contentsOf } from './contents.ts';
 import { isReady } from './ready.ts';
-import { contentsOf, type Outcome, submit } from './submit.ts';
+import { type Outcome, submit } from './submit.ts';
 
 /** @param argument a run, or an experiment, whose newest run with rotations then serves. */
 export async function attribute(parts: Parts, argument: unknown): Promise<Outcome | null> {

@@ -26,6 +26,7 @@ import {
   type WorkerMethod,
   type WorkerRequests,
 } from '../../protocol/worker.ts';
+import { OpenWork } from './open-work.ts';
 import { WorkerEnded } from './worker-ended.ts';
 
 /** Lines of stderr that the message of a dead worker ends with. */
@@ -40,7 +41,7 @@ export interface WorkerLaunch {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
-  /** Milliseconds from asking a job to stop until the process is killed. */
+  /** Milliseconds from asking a job to stop until the process is killed, if nothing else works there. */
   readonly graceMs?: number;
   /** Every line that the worker prints. */
   readonly log?: (line: string) => void;
@@ -62,7 +63,7 @@ export class WorkerBug extends Error {
 }
 
 interface RequestOptions {
-  /** Asks the worker to stop; after the grace period the process is killed. */
+  /** Asks the worker to stop; after the grace period the process is killed, if nothing else works there. */
   readonly signal?: AbortSignal;
 }
 
@@ -73,6 +74,7 @@ export class WorkerClient {
   readonly #child: ChildProcess;
   readonly #connection: MessageConnection;
   readonly #graceMs: number;
+  readonly #work: OpenWork;
   readonly #listeners = new Map<string, (event: RunEvent) => void>();
   readonly #comparisons = new Map<string, (events: ComparedNotification['events']) => void>();
   readonly #lastLines: string[] = [];
@@ -104,6 +106,7 @@ export class WorkerClient {
 
   private constructor({ command, args, env, graceMs = GRACE_MS, log = () => {} }: WorkerLaunch) {
     this.#graceMs = graceMs;
+    this.#work = new OpenWork(graceMs, () => this.kill());
     this.#child = spawn(command, args, {
       env: env ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -151,13 +154,13 @@ export class WorkerClient {
     params: WorkerRequests[M]['params'],
     { signal }: RequestOptions = {},
   ): Promise<WorkerRequests[M]['result']> {
+    if (signal?.aborted) throw new Cancelled();
     const source = new CancellationTokenSource();
-    let killer: NodeJS.Timeout | undefined;
+    const work = this.#work.begin(method);
     const stop = () => {
       source.cancel();
-      killer = setTimeout(() => this.kill(), this.#graceMs);
+      work.stop();
     };
-    if (signal?.aborted) throw new Cancelled();
     signal?.addEventListener('abort', stop, { once: true });
     try {
       const answer = this.#connection.sendRequest<WorkerRequests[M]['result']>(method, params, source.token);
@@ -168,7 +171,7 @@ export class WorkerClient {
       if (error instanceof ResponseError) throw fromReply(error);
       return await this.#death;
     } finally {
-      clearTimeout(killer);
+      work.end();
       signal?.removeEventListener('abort', stop);
     }
   }
@@ -200,6 +203,11 @@ export class WorkerClient {
     } finally {
       this.#comparisons.delete(params.job);
     }
+  }
+
+  /** Resolves when none of the work that was asked to stop by now goes on here, or the process has ended. */
+  stopped(): Promise<void> {
+    return this.#work.stopped();
   }
 
   kill(): void {

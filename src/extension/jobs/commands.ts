@@ -9,9 +9,10 @@ import { runDirOf } from '../runs/choose.ts';
 import type { Job } from '../services.ts';
 import { experimentName } from '../words.ts';
 import { attribute } from './attribute.ts';
+import { contentsOf } from './contents.ts';
 import { isReady } from './ready.ts';
 import { resume } from './resume.ts';
-import { contentsOf, type Outcome, submit } from './submit.ts';
+import { type Outcome, submit } from './submit.ts';
 
 /** Kinds that {@link start} starts; an attribution asks for more. */
 type MeasuredKind = 'optimize' | 'evaluate' | 'inspect';

@@ -61,6 +61,10 @@ export class WorkerJobs implements Jobs {
     return this.#progress.of(id);
   }
 
+  openJob(request: JobRequest): Job | null {
+    return this.#queue.openJob(request);
+  }
+
   submit(request: JobRequest): Promise<Job> {
     return this.#queue.submit(request);
   }

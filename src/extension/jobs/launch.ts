@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import * as vscode from 'vscode';
 import { SETTINGS } from '../../protocol/ids.ts';
 import type { ExperimentOverrides } from '../../protocol/worker.ts';
+import { settingsFor } from '../settings.ts';
 import type { WorkerLaunch } from './client.ts';
 
 /** The start of the worker, by the settings. Without a Node of its own it runs in the editor's. */
 export function workerLaunch(extensionPath: string, log: (line: string) => void): WorkerLaunch {
-  const settings = vscode.workspace.getConfiguration();
+  const settings = settingsFor(null);
   const nodePath = settings.get<string>(SETTINGS.nodePath) ?? '';
   const memoryMiB = settings.get<number | null>(SETTINGS.workerMemoryLimit) ?? null;
   const { NODE_OPTIONS: _debuggers, ...environment } = process.env;
@@ -23,8 +23,9 @@ export function workerLaunch(extensionPath: string, log: (line: string) => void)
   };
 }
 
-export function experimentOverrides(): ExperimentOverrides {
-  const settings = vscode.workspace.getConfiguration();
+/** @param experiment whose folder's settings count; null where none is known. */
+export function experimentOverrides(experiment: string | null): ExperimentOverrides {
+  const settings = settingsFor(experiment);
   const device = settings.get<'auto' | 'cpu' | 'webgpu' | 'cuda'>(SETTINGS.device) ?? 'auto';
   const runs = settings.get<string>(SETTINGS.runsFolder) ?? '';
   return {

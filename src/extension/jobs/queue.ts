@@ -11,7 +11,8 @@ import { WorkerEnded } from './worker-ended.ts';
 export interface QueueHost {
   /** The worker, started when there is none. */
   connect(): Promise<WorkerClient>;
-  overrides(): ExperimentOverrides;
+  /** What the editor's settings say for an experiment. */
+  overrides(experiment: string): ExperimentOverrides;
   /** A job is about to leave a run, whose folder holds how it went: resolves when whoever shows runs has read that. */
   ending(runDir: string): Promise<void>;
   changed(job: Job): void;
@@ -81,10 +82,15 @@ export class JobQueue {
       .map(({ request, runDir, state }) => ({ request, runDir, atWork: state === 'running' }));
   }
 
+  /** See {@link Jobs.openJob}. */
+  openJob(request: JobRequest): Entry | null {
+    return this.#entries.find((entry) => isSame(entry, request)) ?? null;
+  }
+
   /** See {@link Jobs.submit}; resolves however the job ended. */
   submit(request: JobRequest): Promise<Job> {
-    const same = this.#entries.find((entry) => isSame(entry, request));
-    if (same !== undefined) {
+    const same = this.openJob(request);
+    if (same !== null) {
       this.proceed();
       return same.ended;
     }
@@ -104,7 +110,7 @@ export class JobQueue {
     this.#startNext();
   }
 
-  /** A waiting job goes at once; a running one is asked, and killed with its worker after the grace period. */
+  /** A waiting job goes at once; a running one is asked, and killed with its worker if it goes on alone. */
   async cancel(id: string): Promise<void> {
     const entry = this.#find(id);
     if (entry === undefined) return;
@@ -141,7 +147,7 @@ export class JobQueue {
     entry.state = 'running';
     this.#host.changed(entry);
     try {
-      entry.client = await this.#host.connect();
+      entry.client = await this.#worker();
       const { run } = await this.#request(entry, entry.client);
       // Of a table, the run of its last cell.
       if (entry.runDir !== null && entry.runDir !== run) await this.#host.ending(entry.runDir);
@@ -153,6 +159,13 @@ export class JobQueue {
     }
   }
 
+  /** One in which nothing is being stopped any more: text that is in the way ends, or its process does. */
+  async #worker(): Promise<WorkerClient> {
+    const client = await this.#host.connect();
+    await client.stopped();
+    return client.alive ? client : this.#host.connect();
+  }
+
   #request(entry: Entry, client: WorkerClient): Promise<{ readonly run: string }> {
     const {
       kind,
@@ -162,7 +175,7 @@ export class JobQueue {
       withoutRotations = false,
       attribution,
     } = entry.request;
-    const common = { job: entry.id, experiment, overrides: this.#host.overrides() };
+    const common = { job: entry.id, experiment, overrides: this.#host.overrides(experiment) };
     const onEvent = (event: RunEvent) => this.#event(entry, event);
     const { signal } = entry.controller;
     if (kind === 'optimize')

@@ -1,6 +1,5 @@
 /** The way of every job into the queue. */
 
-import { createHash } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { Experiment } from '../../config/index.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
@@ -17,9 +16,8 @@ export type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
 export async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
   const { jobs } = parts;
   parts.experiments.activate(request.experiment);
-  const [waits, known] = [jobs.running !== null, jobs.all.length];
+  const [waits, isNew] = [jobs.running !== null, jobs.openJob(request) === null];
   const ended = jobs.submit(request);
-  const isNew = jobs.all.length > known;
   const name = `${jobTitle(request.kind)} ${experimentName(request.experiment)}`;
   if (!isNew) briefly(vscode.l10n.t('{0}: it was asked for already', name));
   else if (waits) briefly(vscode.l10n.t('{0}: waits for its turn', name));
@@ -30,16 +28,6 @@ export async function submit(parts: Parts, request: JobRequest): Promise<Outcome
 
 function briefly(text: string): void {
   vscode.window.setStatusBarMessage(text, 5000);
-}
-
-/** What an experiment holds, in few letters; nothing where it cannot be read. */
-export async function contentsOf(file: string): Promise<Pick<JobRequest, 'contents'>> {
-  try {
-    const text = await experimentText(file);
-    return { contents: createHash('sha256').update(text).digest('hex') };
-  } catch {
-    return {}; // The worker says what is wrong with it.
-  }
 }
 
 /** Beside the file; the person keeps the keyboard where it is. A matrix shows its table, all else its curve. */

@@ -1,7 +1,7 @@
 /** Kurtosis and quantization error over depth (the paper's figure 3), for activations and weights. */
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { DepthColumns, DepthRow } from '../../../src/protocol/panels/matrix.ts';
-import type { ChartSpec, Row } from '../../shared/chart-model.ts';
+import type { ChartSpec, Row, TableModel } from '../../shared/chart-model.ts';
 import { formatNumber } from '../../shared/format.ts';
 import { fittedSpec, xAxis } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
@@ -10,6 +10,7 @@ import { measureAxis, seriesChannels } from './spec.ts';
 import {
   fillingOf,
   methodsOf,
+  type Picture,
   type PictureKind,
   type PictureView,
   type Series,
@@ -134,59 +135,67 @@ function emptyText(view: PictureView, measure: DepthMeasure): string {
 
 export function depthPicture(measure: DepthMeasure): PictureKind {
   return {
-    draw(view, theme, standalone) {
-      const { strings, table } = view;
-      const lines = linesOf(view, measure, theme);
-      const older = olderRows(view, measure);
-      const note = older.length === 0 ? '' : fill(strings.olderStatistics, older.join(', '));
-      const nothing = note === '' ? emptyText(view, measure) : note;
-      // Where nothing rotates, a row lies on the line of before: that is drawn last, its dashes over the other.
-      const points = [...lines].reverse().flatMap(({ series, layer, values }) =>
-        layer.map(
-          (number, index): Row => ({
-            series: series.name,
-            layer: number,
-            value: drawable(values[index] ?? null),
-          }),
-        ),
-      );
-      const known = points.map(({ value }) => value as number | null);
-      const last = Math.max(1, ...lines.flatMap(({ layer }) => layer));
-      const series = lines.map((line) => line.series);
-      return {
-        model: {
-          spec: depthSpec(series, theme, strings.layer, standalone),
-          data: { points },
-          signals: { layerMax: last + 0.5, ...axisSignals('y', scaleOf(known, true)) },
-          summary: summaryOf(
-            view,
-            strings.titles[measure],
-            lines.map((line) => lineWords(line, view)),
-          ),
-          readout: '',
-          note,
-        },
-        legend: series,
-        about: fill(strings.about[measure], placeOf(view, measure), table.bits),
-        empty: lines.length === 0 ? nothing : '',
-      };
+    draw: (view, theme, standalone) => drawn(view, measure, theme, standalone),
+    table: (view) => tableOf(view, measure),
+  };
+}
+
+function drawn(view: PictureView, measure: DepthMeasure, theme: Theme, standalone: boolean): Picture {
+  const { strings, table } = view;
+  const lines = linesOf(view, measure, theme);
+  const older = olderRows(view, measure);
+  const note = older.length === 0 ? '' : fill(strings.olderStatistics, older.join(', '));
+  const nothing = note === '' ? emptyText(view, measure) : note;
+  const points = pointsOf(lines);
+  const known = points.map(({ value }) => value as number | null);
+  const last = Math.max(1, ...lines.flatMap(({ layer }) => layer));
+  const series = lines.map((line) => line.series);
+  return {
+    model: {
+      spec: depthSpec(series, theme, strings.layer, standalone),
+      data: { points },
+      signals: { layerMax: last + 0.5, ...axisSignals('y', scaleOf(known, true)) },
+      summary: summaryOf(
+        view,
+        strings.titles[measure],
+        lines.map((line) => lineWords(line, view)),
+      ),
+      readout: '',
+      note,
     },
-    table(view) {
-      const { strings, table } = view;
-      const lines = linesOf(view, measure, NO_THEME);
-      const layers = [...new Set(lines.flatMap(({ layer }) => layer))].sort((a, b) => a - b);
-      return {
-        caption: `${strings.titles[measure]} · ${placeOf(view, measure)} · ${table.bits}`,
-        columns: [strings.layer, ...lines.map(({ series }) => series.name)].map((title) => ({
-          title,
-          numeric: true,
-        })),
-        rows: layers.map((number) => [
-          String(number),
-          ...lines.map(({ layer, values }) => formatNumber(values[layer.indexOf(number)] ?? null, 3)),
-        ]),
-      };
-    },
+    legend: series,
+    about: fill(strings.about[measure], placeOf(view, measure), table.bits),
+    empty: lines.length === 0 ? nothing : '',
+  };
+}
+
+/** Where nothing rotates, a row lies on the line of before: that is drawn last, its dashes over the other. */
+function pointsOf(lines: readonly Line[]): Row[] {
+  return [...lines].reverse().flatMap(({ series, layer, values }) =>
+    layer.map(
+      (number, index): Row => ({
+        series: series.name,
+        layer: number,
+        value: drawable(values[index] ?? null),
+      }),
+    ),
+  );
+}
+
+function tableOf(view: PictureView, measure: DepthMeasure): TableModel {
+  const { strings, table } = view;
+  const lines = linesOf(view, measure, NO_THEME);
+  const layers = [...new Set(lines.flatMap(({ layer }) => layer))].sort((a, b) => a - b);
+  return {
+    caption: `${strings.titles[measure]} · ${placeOf(view, measure)} · ${table.bits}`,
+    columns: [strings.layer, ...lines.map(({ series }) => series.name)].map((title) => ({
+      title,
+      numeric: true,
+    })),
+    rows: layers.map((number) => [
+      String(number),
+      ...lines.map(({ layer, values }) => formatNumber(values[layer.indexOf(number)] ?? null, 3)),
+    ]),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Quality against what it costs: seconds of a run, or mean bits. The line joins what nothing beats in both. */
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { MatrixColumn, MatrixRow } from '../../../src/protocol/panels/matrix.ts';
-import type { ChartSpec } from '../../shared/chart-model.ts';
+import type { ChartSpec, TableModel } from '../../shared/chart-model.ts';
 import { formatNumber, formatSeconds } from '../../shared/format.ts';
 import { fittedSpec } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
@@ -22,6 +22,7 @@ import {
   meanOf,
   measuredWords,
   methodsOf,
+  type Picture,
   type PictureKind,
   type PictureView,
   type Series,
@@ -158,62 +159,66 @@ function dataOf({ placed }: Points, metric: MatrixColumn['metric'] | undefined) 
 
 export function paretoPicture(cost: Cost): PictureKind {
   return {
-    draw(view, theme, standalone) {
-      const { strings, table } = view;
-      const { costs, points } = placedOf(view, cost);
-      const { placed, scale, band } = points;
-      const metric = columnOf(view)?.metric;
-      const series = seriesOf(
-        placed.map(({ name }) => name),
-        table,
-        theme,
-      );
-      const axes = {
-        logX: costs.log,
-        logY: scale.log,
-        titleX: cost === 'seconds' ? strings.axes.seconds : strings.axes.meanBits,
-        height: HEIGHT + band,
-      };
-      return {
-        model: {
-          spec: paretoSpec(series, axes, theme, standalone),
-          data: dataOf(points, metric),
-          signals: { ...axisSignals('x', costs), ...axisSignals('y', scale) },
-          summary: summaryOf(
-            view,
-            strings.titles[cost],
-            placed.map((point) => pointWords(point, cost, metric, view)),
-          ),
-          readout: '',
-          note: '',
-        },
-        legend: series,
-        about: aboutWithArrows(fill(strings.about[cost], ...measuredWords(view), table.bits), band, strings),
-        empty: placed.length === 0 ? strings.empty[cost] : '',
-      };
+    draw: (view, theme, standalone) => drawn(view, cost, theme, standalone),
+    table: (view) => tableOf(view, cost),
+  };
+}
+
+function drawn(view: PictureView, cost: Cost, theme: Theme, standalone: boolean): Picture {
+  const { strings, table } = view;
+  const { costs, points } = placedOf(view, cost);
+  const { placed, scale, band } = points;
+  const metric = columnOf(view)?.metric;
+  const series = seriesOf(
+    placed.map(({ name }) => name),
+    table,
+    theme,
+  );
+  const axes = {
+    logX: costs.log,
+    logY: scale.log,
+    titleX: cost === 'seconds' ? strings.axes.seconds : strings.axes.meanBits,
+    height: HEIGHT + band,
+  };
+  return {
+    model: {
+      spec: paretoSpec(series, axes, theme, standalone),
+      data: dataOf(points, metric),
+      signals: { ...axisSignals('x', costs), ...axisSignals('y', scale) },
+      summary: summaryOf(
+        view,
+        strings.titles[cost],
+        placed.map((point) => pointWords(point, cost, metric, view)),
+      ),
+      readout: '',
+      note: '',
     },
-    table(view) {
-      const { strings } = view;
-      const metric = columnOf(view)?.metric;
-      const { columns, axes } = strings;
-      return {
-        caption: `${strings.titles[cost]} · ${measuredWords(view).join(' · ')}`,
-        columns: [
-          { title: columns.row, numeric: false },
-          { title: columns.bits, numeric: false },
-          { title: cost === 'seconds' ? axes.seconds : axes.meanBits, numeric: true },
-          { title: measuredWords(view)[0], numeric: true },
-          { title: strings.front, numeric: false },
-        ],
-        rows: paretoPoints(view, cost).map((point) => [
-          point.name,
-          point.bits,
-          formatNumber(point.cost, 3),
-          formatValue(point.value, metric),
-          point.onFront ? '✓' : '',
-        ]),
-      };
-    },
+    legend: series,
+    about: aboutWithArrows(fill(strings.about[cost], ...measuredWords(view), table.bits), band, strings),
+    empty: placed.length === 0 ? strings.empty[cost] : '',
+  };
+}
+
+function tableOf(view: PictureView, cost: Cost): TableModel {
+  const { strings } = view;
+  const metric = columnOf(view)?.metric;
+  const { columns, axes } = strings;
+  return {
+    caption: `${strings.titles[cost]} · ${measuredWords(view).join(' · ')}`,
+    columns: [
+      { title: columns.row, numeric: false },
+      { title: columns.bits, numeric: false },
+      { title: cost === 'seconds' ? axes.seconds : axes.meanBits, numeric: true },
+      { title: measuredWords(view)[0], numeric: true },
+      { title: strings.front, numeric: false },
+    ],
+    rows: paretoPoints(view, cost).map((point) => [
+      point.name,
+      point.bits,
+      formatNumber(point.cost, 3),
+      formatValue(point.value, metric),
+      point.onFront ? '✓' : '',
+    ]),
   };
 }
 

@@ -160,7 +160,8 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     const comparison = new Comparison(settings.prompt, runs);
     this.#controller = controller;
     this.#comparison = comparison;
-    const { device } = experimentOverrides();
+    // All are computed together: where the folders of their experiments differ, the first run's decides.
+    const { device } = experimentOverrides(this.services.runs.get(runs[0] ?? '')?.experimentFile ?? null);
     const params = { job: `text-${this.#next++}`, runs, ...settings, device };
     try {
       await this.services.compareText(

@@ -1,0 +1,17 @@
+import { createHash } from 'node:crypto';
+import { experimentText } from '../experiments/files.ts';
+import type { JobRequest } from '../services.ts';
+
+/** What an experiment holds, in few letters: the queue knows by it what it was asked for already. */
+export function contentsOfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The same of a file; nothing where it cannot be read. */
+export async function contentsOf(file: string): Promise<Pick<JobRequest, 'contents'>> {
+  try {
+    return { contents: contentsOfText(await experimentText(file)) };
+  } catch {
+    return {}; // The worker says what is wrong with it.
+  }
+}
