@@ -38,11 +38,14 @@ export function buildProgram(output: Output, setExit: (code: ExitCode) => void):
     const code = await run();
     if (code !== undefined) setExit(code);
   };
-  addExperimentCommands(program, output, done);
+  addOptimize(program, output, done);
+  addEvaluate(program, output, done);
+  addInspect(program, output, done);
   addMatrixCommands(program, output, done);
   addClusterCommands(program, output, done);
   addSweep(program, output, done);
-  addFileCommands(program, output, done);
+  addImports(program, output, done);
+  addExports(program, output, done);
   addGenerate(program, output, done);
   addBench(program, output, done);
   addOtherCommands(program, output, done);
@@ -73,7 +76,7 @@ const cluster = () =>
     'on a Slurm cluster, as "cluster" of the experiment says, or this file with the same keys',
   );
 
-function addExperimentCommands(program: Command, output: Output, done: Done): void {
+function addOptimize(program: Command, output: Output, done: Done): void {
   program
     .command('optimize <file>')
     .description(
@@ -96,6 +99,9 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     .action((file, options) =>
       done(async () => (await import('./commands/optimize.ts')).optimize(file, options, output)),
     );
+}
+
+function addEvaluate(program: Command, output: Output, done: Done): void {
   program
     .command('evaluate <file-or-run>')
     .description(
@@ -120,6 +126,9 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     .action((file, options) =>
       done(async () => (await import('./commands/evaluate.ts')).evaluate(file, options, output)),
     );
+}
+
+function addInspect(program: Command, output: Output, done: Done): void {
   program
     .command('inspect <file-or-model>')
     .description('experiment: activation statistics before and after rotation; model folder: its contents')
@@ -224,7 +233,7 @@ function addSweep(program: Command, output: Output, done: Done): void {
     );
 }
 
-function addFileCommands(program: Command, output: Output, done: Done): void {
+function addImports(program: Command, output: Output, done: Done): void {
   program
     .command('import <source> [folder]')
     .description(
@@ -254,6 +263,9 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     .action((name, options) =>
       done(async () => (await import('./commands/download.ts')).download(name, options, output)),
     );
+}
+
+function addExports(program: Command, output: Output, done: Done): void {
   program
     .command('export <run>')
     .description(

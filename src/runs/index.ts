@@ -32,7 +32,6 @@ export { isLocked } from './lock-files.ts';
 export * from './matrix/index.ts';
 export type { RoundingRecord } from './old-forms.ts';
 export { parseRounding } from './old-forms.ts';
-export { isAlive } from './process.ts';
 export type { Provenance, RunCell, RunRecord, RunStatus } from './record.ts';
 export type {
   AverageBits,

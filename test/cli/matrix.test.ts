@@ -41,6 +41,9 @@ test('options that a table has no use for are refused', async () => {
   assert.match(seed.stderr, /is a matrix, whose seeds are in matrix\.seeds.*\n.*"seeds": \[3\]/);
   const resume = await spinquant(['optimize', SMALL, '--resume', 'x'], folder);
   assert.match(resume.stderr, /is a matrix: it goes on by itself/);
+  const taken = await spinquant(['optimize', SMALL, '--cluster', '--take-over'], folder);
+  assert.equal(taken.code, 1);
+  assert.match(taken.stderr, /goes to a cluster, .*: --take-over would not be used/);
   const none = await spinquant(['table', 'gptq.spinquant.json'], folder);
   assert.match(none.stderr, /gptq\.spinquant\.json has no matrix/);
 });

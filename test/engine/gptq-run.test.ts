@@ -1,8 +1,6 @@
 /** Tests what GPTQ adds to whole jobs: a phase, files in the run folder, their use by later measurements. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
@@ -91,17 +89,6 @@ test('a measurement takes the weights of the run that it names', async () => {
   assert.notDeepEqual(anew.result.perplexity, result.perplexity);
   assert.deepEqual(weightBytes(result.run), files, 'and not overwritten');
   assert.deepEqual(scratch(dirname(result.run)), [], 'what was made for a measurement alone is gone');
-});
-
-test('what a killed measurement left is removed by the next one; that of one at work stays', async () => {
-  const asked = await experiment({ rotation: { r1: 'hadamard', r2: 'hadamard' } });
-  const folder = (pid: number) => join(asked.runs, `.rounded-${pid}-${hostname()}-abcdef`);
-  const gone = spawnSync(process.execPath, ['-e', '']).pid;
-  for (const pid of [gone, process.pid]) mkdirSync(folder(pid), { recursive: true });
-  await collect(evaluateExperiment(asked, { variants: ['quantized'] }));
-  assert.ok(!existsSync(folder(gone)));
-  assert.ok(existsSync(folder(process.pid)));
-  rmSync(folder(process.pid), { recursive: true });
 });
 
 test('weights of other kernels are made anew, not mixed', { skip: KERNELS.length < 2 }, async () => {

@@ -1,6 +1,7 @@
 /** What ranks tell each other, met in memory. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -85,4 +86,39 @@ test('files of rank 0 reach the others, but for those that are not sent', async 
   assert.ok(readFileSync(join(folder, 'target', 'inner', 'long')).equals(long));
   assert.equal(readFileSync(join(folder, 'target', 'empty'), 'utf8'), '');
   assert.throws(() => readFileSync(join(folder, 'target', 'lock', '1')));
+});
+
+test('a file is mirrored whole by a disk that takes and gives it in parts', async (t) => {
+  const source = join(folder, 'slow');
+  mkdirSync(source);
+  const bytes = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 251));
+  writeFileSync(join(source, 'file'), bytes);
+  const handle = await open(join(source, 'file'));
+  const prototype = Object.getPrototypeOf(handle) as typeof handle;
+  await handle.close();
+  for (const name of ['read', 'write'] as const) {
+    // Both take a buffer, where its part begins, how long it is, and the place in the file.
+    const whole = prototype[name] as (...all: unknown[]) => unknown;
+    t.mock.method(prototype, name, function (this: unknown, ...all: [unknown, number, number, number]) {
+      const [buffer, offset, length, position] = all;
+      return whole.call(this, buffer, offset, Math.min(length, 300), position);
+    });
+  }
+  const target = join(folder, 'slow-target');
+  await onRanksInMemory(2, (ranks) => mirrorFolder(ranks, source, ranks.leads ? null : target, () => true));
+  assert.ok(readFileSync(join(target, 'file')).equals(bytes));
+});
+
+test('a file that becomes shorter while it is mirrored is told', async () => {
+  const source = join(folder, 'shrinking');
+  mkdirSync(source);
+  const path = join(source, 'file');
+  writeFileSync(path, 'all of it');
+  // The list of files is the first that rank 0 sends.
+  const broadcast = async () => truncateSync(path, 3);
+  const ranks = { ...ONE_RANK, size: 2, broadcast };
+  await assert.rejects(
+    mirrorFolder(ranks, source, null, () => true),
+    { code: 'file/truncated', message: /file became shorter while it was read/ },
+  );
 });

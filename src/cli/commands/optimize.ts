@@ -134,7 +134,11 @@ async function printTable(
 
 function checkFlags(
   experiment: ResolvedExperiment,
-  { resume, seed }: { readonly [K in 'resume' | 'seed']?: OptimizeFlags[K] | undefined },
+  {
+    resume,
+    seed,
+    takeOver,
+  }: { readonly [K in 'resume' | 'seed' | 'takeOver']?: OptimizeFlags[K] | undefined },
 ): void {
   const what = experiment.matrix ? 'is a matrix' : 'goes to a cluster';
   if (typeof resume === 'string')
@@ -142,6 +146,12 @@ function checkFlags(
       'cli/matrix-resume',
       `${experiment.source.file} ${what}: it goes on by itself, and --resume ${resume} names one run.`,
       'Leave the name out.',
+    );
+  if (takeOver)
+    throw new UserError(
+      'cli/not-used',
+      `${experiment.source.file} goes to a cluster, whose jobs take nothing from other processes: --take-over would not be used.`,
+      'Leave it out, or add --local to compute here. `spinquant cluster cancel FILE` ends jobs.',
     );
   if (seed !== undefined && !experiment.matrix)
     throw new UserError(

@@ -1,7 +1,9 @@
 /** Files of rank 0 on every rank, sent by MPI: the ranks need not see one disk. */
 import { mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { readAll } from '../../disk/bytes.ts';
 import { reading, writing } from '../../disk/faults.ts';
+import { writeAll } from '../../formats/atomic.ts';
 import { fromLeader } from './agreement.ts';
 import type { Ranks } from './ranks.ts';
 
@@ -18,6 +20,7 @@ interface Listed {
  * Copies a folder of rank 0 to a folder of each other rank.
  * @param source read on rank 0 alone. @param target written on the others; existing files are replaced.
  * @param isSent of a path in the folder, with slashes.
+ * @throws UserError `file/truncated` on rank 0 where a file there becomes shorter meanwhile.
  */
 export async function mirrorFolder(
   ranks: Ranks,
@@ -44,11 +47,11 @@ async function filesIn(folder: string, isSent: (name: string) => boolean): Promi
 }
 
 async function send(ranks: Ranks, path: string, size: number): Promise<void> {
-  const file = await open(path, 'r');
+  const file = await reading(path, () => open(path, 'r'));
   try {
     for (let start = 0; start < size; start += PIECE) {
       const piece = new Uint8Array(Math.min(PIECE, size - start));
-      await file.read(piece, 0, piece.length, start);
+      await readAll(file, piece, start, path);
       await ranks.broadcast(piece);
     }
   } finally {
@@ -64,7 +67,7 @@ async function receive(ranks: Ranks, path: string, size: number): Promise<void> 
     for (let start = 0; start < size; start += PIECE) {
       const piece = new Uint8Array(Math.min(PIECE, size - start));
       await ranks.broadcast(piece);
-      await writing(path, () => file.write(piece, 0, piece.length, start));
+      await writing(path, () => writeAll(file, piece, start));
     }
   } finally {
     await file.close();

@@ -1,4 +1,5 @@
 import type { Rng } from '../rotation/random.ts';
+import { draw, mostLikely } from './draw.ts';
 
 /** How the next token is chosen. */
 export interface Sampling {
@@ -16,23 +17,8 @@ export function sample(logits: Float32Array, { temperature, among }: Sampling, r
   const ids = mostLikelyOnes(logits, among);
   const top = logits[ids[0] ?? 0]!;
   const weights = new Float64Array(ids.length);
-  let sum = 0;
-  for (let i = 0; i < ids.length; i++) {
-    weights[i] = Math.exp((logits[ids[i]!]! - top) / temperature);
-    sum += weights[i]!;
-  }
-  let left = rng.uniform() * sum;
-  for (let i = 0; i < ids.length; i++) {
-    left -= weights[i]!;
-    if (left < 0) return ids[i]!;
-  }
-  return ids.at(-1) ?? 0;
-}
-
-function mostLikely(logits: Float32Array): number {
-  let best = 0;
-  for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[best]!) best = id;
-  return best;
+  for (let i = 0; i < ids.length; i++) weights[i] = Math.exp((logits[ids[i]!]! - top) / temperature);
+  return draw(ids, weights, rng);
 }
 
 /** The ids of the largest logits, from the largest down. The ids of a large vocabulary are hardly ever moved. */

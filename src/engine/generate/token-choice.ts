@@ -1,4 +1,5 @@
 import type { Rng } from '../rotation/random.ts';
+import { draw, mostLikely } from './draw.ts';
 
 /**
  * How the next token is chosen. The rules are applied in the order in which transformers applies them: repetition
@@ -44,14 +45,9 @@ export function chooseToken(
 ): number {
   const { repetitionPenalty } = choice;
   if (choice.temperature === 0)
-    return largest(repetitionPenalty === 1 ? logits : penalized(logits, before, repetitionPenalty));
+    return mostLikely(repetitionPenalty === 1 ? logits : penalized(logits, before, repetitionPenalty));
   const { ids, weights } = candidates(logits, before, choice);
-  let left = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
-  for (const [place, weight] of weights.entries()) {
-    left -= weight;
-    if (left < 0) return ids[place]!;
-  }
-  return ids.at(-1)!;
+  return draw(ids, weights, rng);
 }
 
 /** The tokens that the rules leave, for a temperature above 0. */
@@ -61,7 +57,7 @@ export function candidates(
   { repetitionPenalty, temperature, topK, topP, minP }: TokenChoice,
 ): Candidates {
   const scores = penalized(logits, before, repetitionPenalty);
-  const top = scores[largest(scores)]!;
+  const top = scores[mostLikely(scores)]!;
   const weights = scores.map((score) => Math.exp((score - top) / temperature));
   const isCut = topP < 1 || (topK > 0 && topK < weights.length);
   // Numbers are sorted many times as fast as ids by their numbers.
@@ -104,15 +100,6 @@ function penalized(logits: Float32Array, before: ReadonlySet<number>, penalty: n
     scores[id] = score > 0 ? score / penalty : score * penalty;
   }
   return scores;
-}
-
-function largest(scores: Float32Array | Float64Array): number {
-  let [best, top] = [0, scores[0]!];
-  for (let id = 1; id < scores.length; id++) {
-    const score = scores[id]!;
-    if (score > top) [best, top] = [id, score];
-  }
-  return best;
 }
 
 /** Logarithm of the probability of a token by softmax, in nats, before any rule. @param partition where it is known. */

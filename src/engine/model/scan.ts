@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
+import { readAll } from '../../disk/bytes.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import type { FileTensor } from '../../protocol/tensor.ts';
 import { BYTES_PER_ELEMENT } from '../../protocol/tensor.ts';
@@ -43,7 +43,7 @@ async function findNonFinite(
     for (let done = 0; done < tensor.byteLength; ) {
       throwIfCancelled(signal);
       const length = Math.min(buffer.length, tensor.byteLength - done);
-      await readBlock(file, buffer.subarray(0, length), tensor.byteOffset + done, tensor.path);
+      await readAll(file, buffer.subarray(0, length), tensor.byteOffset + done, tensor.path);
       const index = firstNonFinite(buffer, length, tensor.dtype);
       if (index >= 0) return done / BYTES_PER_ELEMENT[tensor.dtype] + index;
       done += length;
@@ -51,21 +51,6 @@ async function findNonFinite(
     return undefined;
   } finally {
     await file.close();
-  }
-}
-
-async function readBlock(
-  file: FileHandle,
-  target: Uint8Array,
-  position: number,
-  path: string,
-): Promise<void> {
-  for (let done = 0; done < target.length; ) {
-    const { bytesRead } = await file.read(target, done, target.length - done, position + done);
-    if (bytesRead === 0) {
-      throw new UserError('file/truncated', `${path} became shorter while it was read.`, 'Copy it again.');
-    }
-    done += bytesRead;
   }
 }
 

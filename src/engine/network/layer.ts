@@ -108,80 +108,142 @@ export function buildLayer(
   return add(attended, linears.down(product));
 }
 
+type Projected = Readonly<Record<'q' | 'k' | 'v', Value>>;
+
 /**
  * Causal grouped-query attention. Queries of one key/value head are stacked along the rows: [B, G, (H/G)·S, h]. Where
  * tokens share rows, every sequence has its own copies here, and one of them goes back to the row.
  */
 function attention(
-  { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
+  projected: Projected,
   shape: LayerShape,
   tables: AttentionTables,
-  { observe, keep, cached, packed, attends, round = roundedBy }: LayerWatchers,
+  watchers: LayerWatchers,
 ): Value {
-  const { batch, sequence, quantizers } = shape;
+  const parts = headsOf(projected, shape, tables, watchers.observe);
+  return tables.packedPast
+    ? packedMix(parts, tables.packedPast, shape, tables, watchers)
+    : mix(parts, shape, tables, watchers);
+}
+
+/** What attention of every kind is computed from. */
+interface Heads {
+  /** Before their map and stacked [B, G, (H/G)·S, h], where an offset asks for them. */
+  readonly unmapped: () => Value;
+  /** In the channels of their map [B, G, (H/G)·S, h]. */
+  readonly queries: Value;
+  /** The same for keys [B, G, S, h], without their offset. */
+  readonly keys: Value;
+  /** [T, G·h], and [B, G, S, h] of such. */
+  readonly values: Value;
+  readonly ofHeads: (values: Value) => Value;
+  /** What is taken out of keys [G, h], and what it is behind RoPE; null where nothing is. */
+  readonly offset: Value | null;
+  readonly constant: Value | null;
+  readonly mask: { readonly scale: number; readonly rows: number; readonly window: number };
+  /** From mixed values [B, G, (H/G)·S, h] to [T, H·h]. */
+  readonly joined: (mixed: Value) => Value;
+}
+
+function headsOf(
+  { q, k, v }: Projected,
+  shape: LayerShape,
+  tables: AttentionTables,
+  observe: SiteObserver,
+): Heads {
+  const { batch, sequence } = shape;
   const { heads, kvHeads, headDim } = shape.config;
   const [repeats, { rowOfToken, tokenOfRow }] = [heads / kvHeads, tables];
   const ofTokens = (x: Value, dims: readonly number[]): Value =>
     splitHeads(rowOfToken ? gatherRows(x, rowOfToken) : x, dims);
   const rope = (x: Value, dims: readonly number[]): Value =>
     rotaryEmbedding(ofTokens(x, dims), tables.cos, tables.sin);
-  const ofHeads = [batch, sequence, kvHeads, headDim];
-  const queries = rope(headNorm(q, tables.qNorm, shape), ofHeads.toSpliced(3, 0, repeats));
-  const keys = rope(withoutOffset(headNorm(k, tables.kNorm, shape), tables), ofHeads);
-  const offset = tables.keyOffset && reshape(tables.keyOffset, [kvHeads, headDim]);
+  const dims = [batch, sequence, kvHeads, headDim];
+  const queries = rope(headNorm(q, tables.qNorm, shape), dims.toSpliced(3, 0, repeats));
+  const keys = rope(withoutOffset(headNorm(k, tables.kNorm, shape), tables), dims);
+  const offset = tables.keyOffset ? reshape(tables.keyOffset, [kvHeads, headDim]) : null;
   observe('query', joinHeads(queries));
   const constant = offset ? rotaryConstant(offset, keys, tables) : null;
   observe('key', joinHeads(keys), constant ? () => joinHeads(add(keys, constant)) : undefined);
   observe('value', v);
   const mappedKeys = mapHeads(keys, shape);
   const ofGroups = [batch, kvHeads, repeats * sequence, headDim];
-  const stacked = reshape(mapHeads(queries, shape), ofGroups);
-  const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
-  const joined = (mixed: Value): Value => {
-    const tokens = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
-    return tokenOfRow ? gatherRows(tokens, tokenOfRow) : tokens;
+  return {
+    unmapped: () => reshape(queries, ofGroups),
+    queries: reshape(mapHeads(queries, shape), ofGroups),
+    keys: mappedKeys,
+    values: v,
+    ofHeads: (values) => ofTokens(values, dims),
+    ...{ offset, constant },
+    mask: { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 },
+    joined(mixed) {
+      const tokens = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
+      return tokenOfRow ? gatherRows(tokens, tokenOfRow) : tokens;
+    },
   };
-  if (tables.packedPast) {
-    const tokens = {
-      keys: packCache(mappedKeys, quantizers.keys, 'keys'),
-      values: packCache(ofTokens(v, ofHeads), quantizers.values, 'values'),
-    };
-    packed?.(tokens);
-    const scores =
-      offset && constantPart(reshape(queries, ofGroups), offset, tables.positions ?? tables, mask.scale);
-    return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, scores));
-  }
+}
+
+/** The mixed values [T, H·h] where the cache holds codes. */
+function packedMix(
+  { unmapped, queries, keys, values, ofHeads, offset, mask, joined }: Heads,
+  past: PackedPast,
+  { quantizers }: LayerShape,
+  tables: AttentionTables,
+  { packed }: LayerWatchers,
+): Value {
+  const tokens = {
+    keys: packCache(keys, quantizers.keys, 'keys'),
+    values: packCache(ofHeads(values), quantizers.values, 'values'),
+  };
+  packed?.(tokens);
+  const scores = offset && constantPart(unmapped(), offset, tables.positions ?? tables, mask.scale);
+  return joined(packedAttention(queries, tokens, past, quantizers, mask, scores));
+}
+
+/** The same where it holds numbers, or where there is none. */
+function mix(
+  { queries, keys, values, ofHeads, constant, mask, joined }: Heads,
+  shape: LayerShape,
+  { past }: AttentionTables,
+  { keep, cached, attends, round = roundedBy }: LayerWatchers,
+): Value {
+  const { quantizers } = shape;
   const mappedConstant = constant && mapHeads(constant, shape);
   const { keys: wholeKeys, values: wholeValues } = quantizers.wholeTokens ?? NO_WHOLE_TOKENS;
-  const before = tables.past?.length ?? null;
+  const before = past?.length ?? null;
   const keysOf = (rounded: Value): Value => {
-    const some = withWholeTokens(rounded, mappedKeys, wholeKeys, before);
+    const some = withWholeTokens(rounded, keys, wholeKeys, before);
     return mappedConstant ? add(some, mappedConstant) : some;
   };
   const valuesOf = (rounded: Value): Value =>
-    withWholeTokens(ofTokens(rounded, ofHeads), ofTokens(v, ofHeads), wholeValues, before);
-  const cachedKeys = keysOf(round('key', mappedKeys, quantizers.keys));
-  const cachedValues = valuesOf(round('value', v, quantizers.values));
-  if (tables.past) {
-    const holdsHalves = tables.past.keys.dtype === 'float16';
-    const { mixed, keys, values } = holdsHalves
-      ? halfAttention(stacked, cachedKeys, cachedValues, tables.past, mask)
-      : {
-          mixed: cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask),
-          ...{ keys: cachedKeys, values: cachedValues },
-        };
-    cached?.(keys, values);
-    return joined(mixed);
+    withWholeTokens(ofHeads(rounded), ofHeads(values), wholeValues, before);
+  const ownKeys = keysOf(round('key', keys, quantizers.keys));
+  const ownValues = valuesOf(round('value', values, quantizers.values));
+  if (past) {
+    const found = cachedMix(queries, ownKeys, ownValues, past, mask);
+    cached?.(found.keys, found.values);
+    return joined(found.mixed);
   }
   attends?.({
-    keys: mappedKeys,
-    values: v,
-    mix: (k, values) => joined(causalAttention(stacked, keysOf(k), valuesOf(values), mask)[0]),
+    ...{ keys, values },
+    mix: (k, v) => joined(causalAttention(queries, keysOf(k), valuesOf(v), mask)[0]),
   });
-  const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
+  const [mixed, logSum] = causalAttention(queries, ownKeys, ownValues, mask);
   keep('attentionOutput', mixed);
   keep('logSum', logSum);
   return joined(mixed);
+}
+
+/** Over tokens before and these, with keys and values of these as the cache holds them. */
+function cachedMix(
+  queries: Value,
+  keys: Value,
+  values: Value,
+  past: PastTokens,
+  mask: Heads['mask'],
+): Readonly<Record<'mixed' | 'keys' | 'values', Value>> {
+  if (past.keys.dtype === 'float16') return halfAttention(queries, keys, values, past, mask);
+  return { mixed: cachedAttention(queries, keys, values, past, mask), keys, values };
 }
 
 const NO_WHOLE_TOKENS = { keys: 0, values: 0 } as const;

@@ -141,6 +141,7 @@ export function mergedSites(
 ): LinearSites {
   const { quantizers } = shape;
   const bases = allWeightBases(inputs);
+  const merged = { inputs, learn, bases, preparedOf, round };
   const multiply = <L extends readonly Linear[]>(
     site: ReadSite,
     rows: Value,
@@ -149,35 +150,10 @@ export function mergedSites(
   ): { [I in keyof L]: Value } => {
     const isWhole = !learn && linears.every((linear) => inputs.packed(linear));
     const read = seenByReaders(inputs, site, rows, isWhole ? timesDeployed : timesTransform);
-    const sums = products(site, read, quantizer, linears).map((y, index) =>
+    const sums = mergedProducts(merged, site, read, quantizer, linears).map((y, index) =>
       withBias(y, inputs, linears[index]!, bases[linears[index]!].left),
     );
     return sums as { [I in keyof L]: Value };
-  };
-  const products = (
-    site: ReadSite,
-    read: Value,
-    quantizer: ActivationQuantizer,
-    linears: readonly Linear[],
-  ): Value[] => {
-    const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
-    // Derivatives take the products of one input in one way.
-    const inWhole = packed.length === linears.length || (packed.length > 0 && !learn);
-    const whole = inWhole ? int4MatMuls(read, packed, quantizer) : [];
-    if (whole.length === linears.length && !learn) return whole;
-    const x = round(site, read, quantizer);
-    if (!learn) {
-      const rest = whole.values();
-      return linears.map((linear) =>
-        inputs.packed(linear) ? rest.next().value! : gemm(x, preparedOf(linear), { transB: true }),
-      );
-    }
-    const weights = linears.map((linear) => ({
-      prepared: preparedOf(linear),
-      original: inputs.weight(linear),
-      ...bases[linear],
-    }));
-    return rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY, whole);
   };
   return {
     qkv: (normed) => keptHeads(multiply('attention-input', normed, quantizers.input, 'q', 'k', 'v'), keep),
@@ -185,6 +161,42 @@ export function mergedSites(
     gateUp: (normed) => multiply('mlp-input', normed, readBy('gate', quantizers), 'gate', 'up'),
     down: (product) => multiply('down-input', product, quantizers.downInput, 'down')[0],
   };
+}
+
+interface Merged {
+  readonly inputs: LayerInputs;
+  readonly learn: boolean;
+  readonly bases: ReturnType<typeof allWeightBases>;
+  readonly preparedOf: (linear: Linear) => Value;
+  readonly round: RoundsSite;
+}
+
+/** Of what the readers of a site see [T, in] with the weights of linear layers, without their biases. */
+function mergedProducts(
+  { inputs, learn, bases, preparedOf, round }: Merged,
+  site: ReadSite,
+  read: Value,
+  quantizer: ActivationQuantizer,
+  linears: readonly Linear[],
+): Value[] {
+  const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
+  // Derivatives take the products of one input in one way.
+  const inWhole = packed.length === linears.length || (packed.length > 0 && !learn);
+  const whole = inWhole ? int4MatMuls(read, packed, quantizer) : [];
+  if (whole.length === linears.length && !learn) return whole;
+  const x = round(site, read, quantizer);
+  if (!learn) {
+    const rest = whole.values();
+    return linears.map((linear) =>
+      inputs.packed(linear) ? rest.next().value! : gemm(x, preparedOf(linear), { transB: true }),
+    );
+  }
+  const weights = linears.map((linear) => ({
+    prepared: preparedOf(linear),
+    original: inputs.weight(linear),
+    ...bases[linear],
+  }));
+  return rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY, whole);
 }
 
 /**

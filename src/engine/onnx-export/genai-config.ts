@@ -19,11 +19,7 @@ export interface GenaiModel {
 }
 
 /** The `genai_config.json` by which onnxruntime-genai finds inputs and outputs, and its greedy search. */
-export function genaiConfig(
-  config: ModelConfig,
-  { bos, ends }: SpecialTokens,
-  { contextLength, cacheWidth, hasMask, library }: GenaiModel,
-): object {
+export function genaiConfig(config: ModelConfig, { bos, ends }: SpecialTokens, model: GenaiModel): object {
   const [end = null] = ends;
   return {
     model: {
@@ -31,34 +27,11 @@ export function genaiConfig(
       ...(bos !== null && { bos_token_id: bos }),
       ...(end !== null && { eos_token_id: ends.length === 1 ? end : ends, pad_token_id: end }),
       vocab_size: config.vocabSize,
-      context_length: contextLength,
-      decoder: {
-        filename: MODEL_FILE,
-        session_options: {
-          log_id: 'onnxruntime-genai',
-          ...(library !== null && { custom_ops_library: library }),
-          provider_options: [],
-        },
-        head_size: cacheWidth,
-        hidden_size: config.hiddenSize,
-        num_attention_heads: config.heads,
-        num_key_value_heads: config.kvHeads,
-        num_hidden_layers: config.layers,
-        inputs: {
-          input_ids: 'input_ids',
-          ...(hasMask && { attention_mask: 'attention_mask' }),
-          past_key_names: 'past_key_values.%d.key',
-          past_value_names: 'past_key_values.%d.value',
-        },
-        outputs: {
-          logits: 'logits',
-          present_key_names: 'present.%d.key',
-          present_value_names: 'present.%d.value',
-        },
-      },
+      context_length: model.contextLength,
+      decoder: decoderConfig(config, model),
     },
     search: {
-      max_length: contextLength,
+      max_length: model.contextLength,
       min_length: 0,
       do_sample: false,
       num_beams: 1,
@@ -72,7 +45,34 @@ export function genaiConfig(
       no_repeat_ngram_size: 0,
       early_stopping: true,
       // GroupQueryAttention writes in place; our operators give a cache that has grown.
-      past_present_share_buffer: library === null,
+      past_present_share_buffer: model.library === null,
+    },
+  };
+}
+
+function decoderConfig(config: ModelConfig, { cacheWidth, hasMask, library }: GenaiModel): object {
+  return {
+    filename: MODEL_FILE,
+    session_options: {
+      log_id: 'onnxruntime-genai',
+      ...(library !== null && { custom_ops_library: library }),
+      provider_options: [],
+    },
+    head_size: cacheWidth,
+    hidden_size: config.hiddenSize,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    num_hidden_layers: config.layers,
+    inputs: {
+      input_ids: 'input_ids',
+      ...(hasMask && { attention_mask: 'attention_mask' }),
+      past_key_names: 'past_key_values.%d.key',
+      past_value_names: 'past_key_values.%d.value',
+    },
+    outputs: {
+      logits: 'logits',
+      present_key_names: 'present.%d.key',
+      present_value_names: 'present.%d.value',
     },
   };
 }

@@ -12,9 +12,8 @@ export interface ReadmeModel {
 }
 
 /** How a folder with our operators is loaded from Python and from C++, in Markdown. */
-export function nativeUsage({ library, platform, rows, kvHeads, first }: ReadmeModel): string {
-  const isBytes = rows.dtype === 'int8';
-  const [python, cpp] = isBytes ? ['np.int8', 'int8_t'] : ['np.float32', 'float'];
+export function nativeUsage(model: ReadmeModel): string {
+  const { library, platform } = model;
   return `\`model.onnx\` uses operators of the domain \`spinquant\`. They are in \`${library}\`, built for ${platform}; ONNX Runtime
 1.22 or newer loads it. \`export.json\` says where the model comes from, and what it does otherwise than its run.
 
@@ -23,14 +22,22 @@ and each step gives the next one. onnxruntime-genai finds all of this in \`genai
 
 ### Python
 
-\`\`\`python
+${pythonExample(model)}
+
+### C++
+
+${cppExample(model)}`;
+}
+
+function pythonExample({ library, rows, first }: ReadmeModel): string {
+  return `\`\`\`python
 import numpy as np
 import onnxruntime as ort
 
 options = ort.SessionOptions()
 options.register_custom_ops_library("./${library}")
 session = ort.InferenceSession("model.onnx", options)
-cache = {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), ${python}) for i in session.get_inputs()[1:]}
+cache = {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), ${rows.dtype === 'int8' ? 'np.int8' : 'np.float32'}) for i in session.get_inputs()[1:]}
 ids, new = [${first}], [${first}]
 for _ in range(20):
     logits, *grown = session.run(None, {"input_ids": np.array([new], np.int64), **cache})
@@ -38,11 +45,11 @@ for _ in range(20):
     new = [int(logits[0, -1].argmax())]
     ids += new
 print(ids)
-\`\`\`
+\`\`\``;
+}
 
-### C++
-
-\`\`\`cpp
+function cppExample({ library, rows, kvHeads, first }: ReadmeModel): string {
+  return `\`\`\`cpp
 #include <onnxruntime_cxx_api.h>
 #include <algorithm>
 #include <iostream>
@@ -54,7 +61,7 @@ int main() {
   Ort::Session session(env, ORT_TSTR("model.onnx"), options);
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   int64_t id = ${first}, one[] = {1, 1}, none[] = {1, ${kvHeads}, 0, ${rows.width}};
-  ${cpp} nothing = 0;
+  ${rows.dtype === 'int8' ? 'int8_t' : 'float'} nothing = 0;
   std::vector<Ort::Value> values;
   values.push_back(Ort::Value::CreateTensor(memory, &id, 1, one, 2));
   while (values.size() < session.GetInputCount()) values.push_back(Ort::Value::CreateTensor(memory, &nothing, 0, none, 4));

@@ -1,12 +1,13 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { diskFault } from '../../disk/faults.ts';
-import { isAlive } from '../../runs/index.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { type FolderLock, takeLock } from '../../runs/index.ts';
 
+/** Six random letters follow. Inside lie a lock and the files. */
 const PREFIX = '.rounded-';
-/** Process, its machine, and six random letters. */
-const NAME = /^\.rounded-(\d+)-(.+)-\w{6}$/;
+const FILES = 'files';
 
 /** Weights can be as large as the model: they go to the disk that runs are on, not to memory that poses as one. */
 export interface ScratchFolder {
@@ -19,18 +20,45 @@ export async function makeScratchFolder(parent: string): Promise<ScratchFolder> 
   try {
     await mkdir(parent, { recursive: true });
     await sweep(parent);
-    const path = await mkdtemp(join(parent, `${PREFIX}${process.pid}-${hostname()}-`));
-    return { path, remove: () => removeFolder(path) };
+    const folder = await mkdtemp(join(parent, PREFIX));
+    const { lock } = takeLock(folder);
+    const path = join(folder, FILES);
+    await mkdir(path);
+    return {
+      path,
+      async remove() {
+        lock.release();
+        await removeFolder(folder);
+      },
+    };
   } catch (error) {
     throw diskFault(error, parent, 'written');
   }
 }
 
+/**
+ * A lock tells a process at work from one that is gone, also in another container or on another machine. A folder without
+ * files is left alone: it is just being made.
+ */
 async function sweep(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
-    const [, pid, host] = NAME.exec(name) ?? [];
-    if (pid === undefined || host === undefined) continue;
-    if (!isAlive({ pid: Number(pid), host, startTicks: null })) await removeFolder(join(parent, name));
+    if (!name.startsWith(PREFIX)) continue;
+    const folder = join(parent, name);
+    if (!existsSync(join(folder, FILES))) continue;
+    const lock = lockIfLeft(folder);
+    if (lock === null) continue;
+    await removeFolder(folder);
+    lock.release();
+  }
+}
+
+/** @returns null where a process is at work in it, and where it cannot be taken, which is tried again by the next. */
+function lockIfLeft(folder: string): FolderLock | null {
+  try {
+    return takeLock(folder, { brief: true }).lock;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
   }
 }
 

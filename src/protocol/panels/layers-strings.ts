@@ -42,6 +42,25 @@ function chartTexts(t: Translate) {
   return {
     histogram: t('Activation histogram'),
     histogramAbout: t('Values of {0} tokens in {1} bins, one axis for both'),
+    ...gridTexts(t),
+    logCount: t('log counts'),
+    count: t('count'),
+    value: t('activation'),
+    bin: t('bin'),
+    channels: t('Channel maxima'),
+    channelsAbout: t('max |x| of each of {0} channels'),
+    channelsBlocks: t('max |x| of {0} channels, {1} to a cell'),
+    sorted: t('sorted'),
+    channel: t('channel'),
+    rank: t('rank'),
+    maximum: t('max |x|'),
+    ...depthTexts(t),
+  };
+}
+
+/** Levels of the grid under a histogram. */
+function gridTexts(t: Translate) {
+  return {
     gridAbout: t(
       'ticks: the {0} levels of the {1}-bit {2} grid over the widest token; a token’s own grid is narrower',
     ),
@@ -60,17 +79,12 @@ function chartTexts(t: Translate) {
     symmetric: t('symmetric'),
     asymmetric: t('asymmetric'),
     gridLevels: t('{0} levels'),
-    logCount: t('log counts'),
-    count: t('count'),
-    value: t('activation'),
-    bin: t('bin'),
-    channels: t('Channel maxima'),
-    channelsAbout: t('max |x| of each of {0} channels'),
-    channelsBlocks: t('max |x| of {0} channels, {1} to a cell'),
-    sorted: t('sorted'),
-    channel: t('channel'),
-    rank: t('rank'),
-    maximum: t('max |x|'),
+  };
+}
+
+/** The map of layers and sites, and lines over the layers. */
+function depthTexts(t: Translate) {
+  return {
     heatMap: t('Layers and sites'),
     heatMapAbout: t('The stronger, the worse; click or use the arrow keys to go there'),
     measure: t('Measure'),

@@ -78,6 +78,15 @@ function pictureTexts(t: Translate) {
     fullPrecision: t('full precision'),
     kinds: { perplexity: t('perplexity'), accuracy: t('accuracy') },
     axes: { seconds: t('seconds'), meanBits: t('mean bits of W, A and KV') },
+    ...titleTexts(t),
+    ...noPictureTexts(t),
+    ...pointTexts(t),
+  };
+}
+
+/** What a picture shows. */
+function titleTexts(t: Translate) {
+  return {
     titles: {
       spread: t('Spread over seeds'),
       kurtosis: t('Activation kurtosis over depth'),
@@ -102,6 +111,12 @@ function pictureTexts(t: Translate) {
       ),
       'mean-bits': t('{0} of {1}; the line joins what nothing beats in both'),
     },
+  };
+}
+
+/** Why there is no picture, and what helps. */
+function noPictureTexts(t: Translate) {
+  return {
     empty: {
       spread: t('No row at {0} has numbers of several seeds.'),
       kurtosis: t('No cell at {0} has activation statistics.'),
@@ -113,7 +128,6 @@ function pictureTexts(t: Translate) {
       seconds: t('Nothing is measured yet.'),
       'mean-bits': t('Nothing is measured yet.'),
     },
-    /** What helps where a picture is empty. */
     filled: t('{0} of {1} runs there are done; Fill table computes the others.'),
     listSeeds: t('List several in matrix.seeds.'),
     noneDrawn: t('None of them draws by a seed.'),
@@ -121,6 +135,12 @@ function pictureTexts(t: Translate) {
     olderStatistics: t(
       'Statistics of an earlier version have activations only: {0}. To measure weights, too, delete the runs of these cells and the folder .steps beside them, and fill the table again.',
     ),
+  };
+}
+
+/** Points and lines in words, and columns of their numbers. */
+function pointTexts(t: Translate) {
+  return {
     beyond: t('{0}; ↑ stands before a value beyond the axis'),
     /** A picture in words: its title, then its parts. */
     summary: t('{0}. {1}'),

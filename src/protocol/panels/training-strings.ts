@@ -51,6 +51,13 @@ function chartTexts(t: Translate) {
     resetZoom: t('Whole axis'),
     pinned: t('pinned'),
     orthogonal: t('‖RᵀR − I‖ at most {0}'),
+    ...lineTexts(t),
+  };
+}
+
+/** Lines of the charts, and what stands beside them. */
+function lineTexts(t: Translate) {
+  return {
     series: {
       rate: t('rate'),
       capR1: t('cap R1'),

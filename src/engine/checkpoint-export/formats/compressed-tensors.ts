@@ -55,12 +55,6 @@ function linearTensors(writing: Writing, layer: number, linear: Linear): LazyTen
       load: async () => make(await grid()),
     } as const,
   });
-  const int32 = (dims: number[], data: Int32Array): HostTensor => ({
-    kind: 'host',
-    dtype: 'int32',
-    dims,
-    data,
-  });
   const packed = [rows, wordsOf(columns, bits)];
   const zeros = [wordsOf(rows, bits), groups];
   return {
@@ -79,6 +73,13 @@ function linearTensors(writing: Writing, layer: number, linear: Linear): LazyTen
       )),
   };
 }
+
+const int32 = (dims: number[], data: Int32Array): HostTensor => ({
+  kind: 'host',
+  dtype: 'int32',
+  dims,
+  data,
+});
 
 /** Zero points [rows, groups] packed along the rows, [⌈rows·bits/32⌉, groups]. */
 function packedZeros(zero: Float32Array, rows: number, bits: number, what: string): Int32Array {

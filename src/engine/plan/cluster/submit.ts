@@ -2,13 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import manifest from '../../../../package.json' with { type: 'json' };
 import type { Cluster, ResolvedExperiment } from '../../../config/index.ts';
-import { UserError } from '../../../protocol/errors.ts';
-import { takeLock } from '../../../runs/index.ts';
 import type { QueueEntry } from '../../scheduler/queue.ts';
 import { scriptOf } from '../../scheduler/script.ts';
 import { raiseLimit, submitArray } from '../../scheduler/slurm.ts';
 import type { Demand } from './demand.ts';
 import type { ClusterFolder, Submission, Task } from './folder.ts';
+import { lockFolder } from './lock.ts';
 
 /** What all submissions of an experiment have in common. */
 export interface Handing {
@@ -70,15 +69,33 @@ function countBySubmission(live: readonly LiveTask[]): { submission: Submission;
 
 /** An array that was submitted while others ran gets their places when they have ended. */
 export async function giveFreePlaces(handing: Handing, live: readonly LiveTask[]): Promise<void> {
-  let free = freePlaces(handing.cluster.maxJobs, live);
-  for (const { submission, tasks } of countBySubmission(live)) {
-    const more = Math.min(free, tasks - submission.limit);
-    if (more <= 0 || submission.job === null) continue;
-    const limit = submission.limit + more;
-    if (!(await raiseLimit(submission.job, limit))) continue;
-    handing.folder.writeSubmission({ ...submission, limit });
-    free -= more;
+  const { cluster, folder } = handing;
+  if (freePlaces(cluster.maxJobs, live) === 0) return;
+  const lock = lockFolder(folder);
+  if (lock === null) return;
+  try {
+    const now = asWritten(live, await folder.submissions());
+    let free = freePlaces(cluster.maxJobs, now);
+    for (const { submission, tasks } of countBySubmission(now)) {
+      const more = Math.min(free, tasks - submission.limit);
+      if (more <= 0 || submission.job === null || submission.cancelledAt !== null) continue;
+      const limit = submission.limit + more;
+      if (!(await raiseLimit(submission.job, limit))) continue;
+      folder.writeSubmission({ ...submission, limit });
+      free -= more;
+    }
+  } finally {
+    lock.release();
   }
+}
+
+/** The same tasks with their submissions as they stand now: others may have written these since. */
+function asWritten(live: readonly LiveTask[], submissions: readonly Submission[]): LiveTask[] {
+  const byToken = new Map(submissions.map((one) => [one.token, one]));
+  return live.flatMap((task) => {
+    const submission = byToken.get(task.submission.token);
+    return submission === undefined ? [] : [{ ...task, submission }];
+  });
 }
 
 /**
@@ -118,15 +135,6 @@ export async function submitTasks(
     }
   } finally {
     lock.release();
-  }
-}
-
-function lockFolder(folder: ClusterFolder) {
-  try {
-    return takeLock(folder.path).lock;
-  } catch (error) {
-    if (error instanceof UserError && error.code === 'runs/busy') return null;
-    throw error;
   }
 }
 

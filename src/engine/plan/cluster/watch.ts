@@ -216,6 +216,8 @@ class Watch {
     const { handing } = this.#watched;
     const open = standings.filter((standing) => !this.#isSettled(standing));
     const submitted = await submitTasks(handing, (submissions) => {
+      // A cancel since the last look is meant for what would be submitted now, too.
+      this.#throwIfCancelledElsewhere(submissions);
       // What another watcher submitted since counts as it stands.
       const others = submissions.filter(({ token }) => !known.some((one) => one.token === token));
       const all = [...live, ...others.flatMap(withoutEntries)];

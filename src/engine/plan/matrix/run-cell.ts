@@ -68,17 +68,7 @@ export async function* runCell(
   const executor = new Executor(bench, places, {}, signal, store);
   run.setProvenance(await provenanceOf(bench));
   await keepOwnKeyFacts(bench, places);
-  const bits = labelOf(bench);
-  yield timed({
-    type: 'run-started',
-    job: plan.learned ? 'optimize' : 'evaluate',
-    run: run.dir,
-    bits,
-    runtime: bench.runtime.description,
-    resumedFromStep: 0,
-  });
-  for (const detail of statementsOf(bench))
-    yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
+  yield* tellStart(job.open, run);
   try {
     if (job.first) yield* executor.executeOnLeader(job.first);
     const learned = plan.learned && (yield* executor.execute(plan.learned));
@@ -94,7 +84,7 @@ export async function* runCell(
     const perplexity = merged(fullPrecision, quantized);
     run.writeResults({
       version: 1,
-      bits,
+      bits: labelOf(bench),
       loss: learned?.loss ?? null,
       ...(learned ? worstErrors(learned.state) : { orthogonalityError: null }),
       steps: learned?.steps ?? 0,
@@ -109,6 +99,19 @@ export async function* runCell(
   } finally {
     await places.close();
   }
+}
+
+function* tellStart({ bench, plan }: OpenCell, run: Run): Generator<RunEvent> {
+  yield timed({
+    type: 'run-started',
+    job: plan.learned ? 'optimize' : 'evaluate',
+    run: run.dir,
+    bits: labelOf(bench),
+    runtime: bench.runtime.description,
+    resumedFromStep: 0,
+  });
+  for (const detail of statementsOf(bench))
+    yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
 }
 
 /** A run has what its network is made of, also where another run made it. */

@@ -2,16 +2,14 @@ import { exceptionsSpec, optionsOf, type ResolvedExperiment, roundingOf } from '
 import type { RoundingMethod } from '../../methods/index.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { gridsOf, type LearnedGrids, LearnedLayers } from '../../network/learned-grids.ts';
-import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
-import { tokensOf } from '../../network/work.ts';
 import { digestOfMaps } from '../digests.ts';
-import { networkBytes } from '../memory.ts';
 import { gridNetworks } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
+import { roundingCost } from '../rounding-cost.ts';
 import { derivedStep, digestOf, type Step, type StepContext } from '../step.ts';
-import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
+import { type Blocks, firstBlocks } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 
 /** What a rounding method learns before it rounds: maps, and grids for the weights. */
@@ -43,17 +41,8 @@ export function gridsStep(
     inputs: [blocks, maps, ...(trained ? [trained] : [])],
     spec: () => gridsSpec(experiment, options),
     digest: digestOfGrids,
-    cost(context) {
-      const { config } = context.bench.checkpoint;
-      const text = sizeOfText(context.of(blocks));
-      const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
-      const { work, bytes } = learns.cost({ config, text, quantizers, options });
-      const network = { mode: 'merged', purpose: 'round' } as const;
-      return {
-        work,
-        bytes: bytes + networkBytes(experiment, context.bench.checkpoint, network, tokensOf(text)),
-      };
-    },
+    cost: (context) =>
+      roundingCost(context, experiment, context.of(blocks), (task) => learns.cost({ ...task, options })),
     find(context, key) {
       const { bench, places } = context;
       for (const folder of places.others('grids', key)) {

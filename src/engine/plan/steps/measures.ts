@@ -1,5 +1,5 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
-import { timed, type Variant } from '../../../protocol/events.ts';
+import { type RunEvent, timed, type Variant } from '../../../protocol/events.ts';
 import { measuredAt } from '../../../protocol/precision.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
@@ -175,33 +175,41 @@ export function statisticsStep(
       };
     },
     run: (context) =>
-      phase('statistics', context.seconds, async function* () {
-        const { places, signal } = context;
+      phase('statistics', context.seconds, () => {
         const bench = quantizedBench(context, { trained, clips });
-        const began = performance.now();
-        const network = observed(bench, context.of(maps));
-        const sites = await observeActivations(bench.cache, network, context.of(calibration), signal);
-        const file: ActivationsFile = {
-          version: 1,
-          bits: labelOf(bench),
-          axis: AXIS,
-          sites,
-          weights: await observeWeights(bench.cache, network, signal),
-        };
-        const path = places.own('activations');
-        places.check();
-        assertUnchanged(bench.checkpoint.files);
-        if (path !== null) writeActivations(path, file);
-        yield timed({
-          type: 'statistics',
-          file: path ?? '',
-          layers: bench.checkpoint.config.layers,
-          sites: sites.length,
-          seconds: (performance.now() - began) / 1000,
-        });
-        return file;
+        return measureStatistics(context, bench, context.of(maps), context.of(calibration));
       }),
   };
+}
+
+async function* measureStatistics(
+  { places, signal }: StepContext,
+  bench: Workbench,
+  maps: SeamState,
+  blocks: Blocks,
+): AsyncGenerator<RunEvent, ActivationsFile> {
+  const began = performance.now();
+  const network = observed(bench, maps);
+  const sites = await observeActivations(bench.cache, network, blocks, signal);
+  const file: ActivationsFile = {
+    version: 1,
+    bits: labelOf(bench),
+    axis: AXIS,
+    sites,
+    weights: await observeWeights(bench.cache, network, signal),
+  };
+  const path = places.own('activations');
+  places.check();
+  assertUnchanged(bench.checkpoint.files);
+  if (path !== null) writeActivations(path, file);
+  yield timed({
+    type: 'statistics',
+    file: path ?? '',
+    layers: bench.checkpoint.config.layers,
+    sites: sites.length,
+    seconds: (performance.now() - began) / 1000,
+  });
+  return file;
 }
 
 const AXIS =

@@ -182,19 +182,8 @@ function taskStep(
       const about = { task, variant };
       const encoded = context.of(questions);
       const detail = `${taskTitle(task)}, ${variant}`;
-      const scores = yield* phase(
-        'evaluate',
-        seconds,
-        async function* () {
-          const scoring = scoreTask(network.of(context), encoded, taskNamed(task).normalizes, signal);
-          for (;;) {
-            const next = await scoring.next();
-            if (next.done) return next.value;
-            yield timed({ type: 'task-progress', ...about, ...next.value });
-          }
-        },
-        detail,
-      );
+      const scoring = () => scored(about, network.of(context), encoded, signal);
+      const scores = yield* phase('evaluate', seconds, scoring, detail);
       const own = { questions: encoded.questions.length, seconds: (performance.now() - began) / 1000 };
       const kept: KeptTask = { version: 1, key, scores, ...own };
       keep(context, file, kept);
@@ -203,6 +192,21 @@ function taskStep(
     },
   };
   return step;
+}
+
+/** Scores of a network, with its progress as events. */
+async function* scored(
+  about: Readonly<Record<'task', MeasuredTask['task']> & Record<'variant', Variant>>,
+  network: Network,
+  questions: EncodedTask,
+  signal: AbortSignal | undefined,
+) {
+  const scoring = scoreTask(network, questions, taskNamed(about.task).normalizes, signal);
+  for (;;) {
+    const next = await scoring.next();
+    if (next.done) return next.value;
+    yield timed({ type: 'task-progress', ...about, ...next.value });
+  }
 }
 
 function taskCost({ bench }: StepContext, questions: EncodedTask, variant: Variant): Cost {

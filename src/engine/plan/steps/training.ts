@@ -54,8 +54,7 @@ export async function trainingStep(experiment: ResolvedExperiment): Promise<Step
     digest: ({ key }) => key,
     cost({ bench }) {
       const { config, sizeBytes } = bench.checkpoint;
-      const { sequenceLength: length } = experiment.calibration;
-      const text = { sequences: method.written(options), length };
+      const text = { sequences: method.written(options), length: experiment.calibration.sequenceLength };
       const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
       const { work, bytes } = method.cost({ config, text, quantizers, options });
       return { work, bytes: sizeBytes + bytes + trainingBytes(experiment, config, text) };

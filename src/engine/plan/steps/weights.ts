@@ -4,20 +4,18 @@ import { recordOf } from '../../../protocol/records.ts';
 import { loadMethod, type RoundingMethod } from '../../methods/index.ts';
 import type { Checkpoint } from '../../model/checkpoint.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
-import { quantizersOf } from '../../network/quantizers.ts';
 import type { RoundedSource } from '../../network/rounded-weights.ts';
 import type { SeamState } from '../../network/seams.ts';
-import { tokensOf } from '../../network/work.ts';
 import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../../rounding/rounded-layers.ts';
 import type { Clips } from '../clips/found.ts';
-import { networkBytes } from '../memory.ts';
 import { roundingNetworks, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
+import { roundingCost } from '../rounding-cost.ts';
 import type { Step, StepContext } from '../step.ts';
 import { quantizedBench } from './clips.ts';
 import type { Grids } from './grids.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
-import { type Blocks, firstBlocks, knownText, sizeOfText } from './texts.ts';
+import { type Blocks, firstBlocks, knownText } from './texts.ts';
 import type { Trained } from './training.ts';
 
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
@@ -107,25 +105,10 @@ function weightsOn(
     kind: 'round',
     name,
     version,
-    inputs: [
-      blocks,
-      maps,
-      ...(trained ? [trained] : []),
-      ...(grids ? [grids] : []),
-      ...(clips ? [clips] : []),
-    ],
+    inputs: [blocks, maps, trained, grids, clips].filter((input) => input !== null),
     spec: () => roundingSpec(experiment, options, readsQuantizers),
-    cost(context) {
-      const { config } = context.bench.checkpoint;
-      const text = sizeOfText(context.of(blocks));
-      const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
-      const { work, bytes } = round.cost({ config, text, quantizers, options });
-      const network = { mode: 'merged', purpose: 'round' } as const;
-      return {
-        work,
-        bytes: bytes + networkBytes(experiment, context.bench.checkpoint, network, tokensOf(text)),
-      };
-    },
+    cost: (context) =>
+      roundingCost(context, experiment, context.of(blocks), (task) => round.cost({ ...task, options })),
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
     async find(context, key) {
       const { bench, places } = context;
@@ -136,30 +119,39 @@ function weightsOn(
       return null;
     },
     async *run(context) {
-      const { bench, places, seconds, signal } = context;
-      const key = await context.keyOf(step);
-      const layers = new RoundedLayers(await places.makeShared('rounded', key), key, {
-        ...(await judged(context)),
-        text: blocks.digest(context.of(blocks)),
-        check: () => {
-          places.check();
-          assertUnchanged(bench.checkpoint.files);
-        },
-      });
-      const networks = roundingNetworks(quantizedBench(context, { trained, clips }), context.of(maps), dense);
+      const layers = await newLayers(context, await context.keyOf(step), blocks, await judged(context));
+      const bench = quantizedBench(context, { trained, clips });
       const work = {
-        cache: bench.cache,
-        ...networks,
+        cache: context.bench.cache,
+        ...roundingNetworks(bench, context.of(maps), dense),
         blocks: context.of(blocks),
         options,
         layers,
         grids: grids && context.of(grids),
       };
-      yield* phase('round', seconds, () => round.run(work, signal));
+      yield* phase('round', context.seconds, () => round.run(work, context.signal));
       return layers;
     },
   };
   return step;
+}
+
+/** Where a step with this key puts the layers that it rounds, one after the other. */
+async function newLayers(
+  context: StepContext,
+  key: string,
+  blocks: Step<Blocks>,
+  options: RoundedLayersOptions,
+): Promise<RoundedLayers> {
+  const { bench, places } = context;
+  return new RoundedLayers(await places.makeShared('rounded', key), key, {
+    ...options,
+    text: blocks.digest(context.of(blocks)),
+    check: () => {
+      places.check();
+      assertUnchanged(bench.checkpoint.files);
+    },
+  });
 }
 
 /** Every layer has weights of the same sizes. */

@@ -1,3 +1,5 @@
+import { adamStep } from '../../calibration/adam.ts';
+
 /** Losses of rows, and their derivatives by the ratios, where these stand now. */
 export interface ClipSlopes {
   /** [rows]. */
@@ -14,9 +16,8 @@ export interface Descent {
   readonly steps: number;
 }
 
-/** Adam's own decays, and what keeps its quotient finite; the rate of OmniQuant's clipping. */
-const [BETA1, BETA2, EPSILON] = [0.9, 0.999, 1e-8];
-const RATE = 0.01;
+/** Adam's own defaults; the rate of OmniQuant's clipping. */
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0, rate: 0.01 } as const;
 /** σ(4) = 0.982, where OmniQuant begins: logits of larger ratios begin there, since σ is nearly flat above. */
 const LARGEST_LOGIT = 4;
 
@@ -32,27 +33,25 @@ export async function descend(
   const best = first.slice();
   const now = first.slice();
   const logits = first.map((ratio) => Math.min(Math.log(ratio / (1 - ratio)), LARGEST_LOGIT));
-  const [mean, square] = [new Float64Array(first.length), new Float64Array(first.length)];
+  const moments = { mean: new Float64Array(first.length), square: new Float64Array(first.length) };
   let found = await slopesAt(now);
   const begun = Float64Array.from(found.loss);
   const least = begun.slice();
   for (let step = 1; step <= steps; step++) {
-    for (let i = 0; i < now.length; i++) {
-      const row = Math.floor(i / groups) % rows;
-      const sigma = 1 / (1 + Math.exp(-logits[i]!));
-      const unit = begun[row]!;
-      const slope = unit > 0 ? (found.slope[i]! * sigma * (1 - sigma)) / unit : 0;
-      mean[i] = BETA1 * mean[i]! + (1 - BETA1) * slope;
-      square[i] = BETA2 * square[i]! + (1 - BETA2) * slope ** 2;
-      const [m, v] = [mean[i]! / (1 - BETA1 ** step), square[i]! / (1 - BETA2 ** step)];
-      logits[i]! -= (RATE * m) / (Math.sqrt(v) + EPSILON);
-      now[i] = 1 / (1 + Math.exp(-logits[i]!));
-    }
+    const slopes = logits.map((logit, i) => {
+      const ratio = sigma(logit);
+      const unit = begun[Math.floor(i / groups) % rows]!;
+      return unit > 0 ? (found.slope[i]! * ratio * (1 - ratio)) / unit : 0;
+    });
+    adamStep(logits, slopes, moments, { ...ADAM, step });
+    now.set(logits.map(sigma));
     found = await slopesAt(now);
     keepBetter({ best, least }, now, found.loss, groups);
   }
   return best;
 }
+
+const sigma = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Takes over the ratios of rows whose loss is less than before. */
 function keepBetter(

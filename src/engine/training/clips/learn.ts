@@ -4,6 +4,7 @@ import { ROUNDED_SITES, type RoundedSite } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { float32 } from '../../../protocol/tensor.ts';
+import { adamStep } from '../../calibration/adam.ts';
 import { learningRateAt } from '../../calibration/schedule.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import { concatenate } from '../../calibration/tokens.ts';
@@ -25,10 +26,8 @@ export const CLIP_LEARNING = {
   smallest: 0.5,
 } as const;
 
-/** Decay of the moving averages of the derivative and of its square: that of 100 steps would outlast learning. */
-const [BETA1, BETA2] = [0.9, 0.99];
-/** No derivative is so small: it keeps 0 / 0 away. */
-const EPSILON = 1e-12;
+/** An average over 1000 steps would outlast learning. No derivative is as small as ε, which keeps 0 / 0 away. */
+const ADAM = { beta1: 0.9, beta2: 0.99, epsilon: 1e-12, decay: 0 } as const;
 
 export interface ClipTask {
   readonly cache: ProgramCache;
@@ -124,15 +123,14 @@ function moved(
   const next = layers.map(({ factors, mean, square }, layer) => {
     const { sites = [] } = task.layers[layer] ?? {};
     const moves = (index: number): boolean => sites.some((site) => ROUNDED_SITES[index >> 1] === site);
-    const g = Array.from(derivatives[layer] ?? [], (value, index) => (moves(index) ? value : 0));
-    const m = g.map((value, index) => BETA1 * (mean[index] ?? 0) + (1 - BETA1) * value);
-    const v = g.map((value, index) => BETA2 * (square[index] ?? 0) + (1 - BETA2) * value ** 2);
-    const moving = factors.map((factor, index) => {
-      const [first, second] = [m[index]! / (1 - BETA1 ** (step + 1)), v[index]! / (1 - BETA2 ** (step + 1))];
-      const changed = factor - (now * first) / (Math.sqrt(second) + EPSILON);
-      return moves(index) ? Math.min(1, Math.max(smallest, changed)) : factor;
-    });
-    return { factors: moving, mean: m, square: v };
+    const slopes = Array.from(derivatives[layer] ?? [], (value, index) => (moves(index) ? value : 0));
+    const changed = Float64Array.from(factors);
+    const moments = { mean: Float64Array.from(mean), square: Float64Array.from(square) };
+    adamStep(changed, slopes, moments, { ...ADAM, rate: now, step: step + 1 });
+    const moving = factors.map((factor, index) =>
+      moves(index) ? Math.min(1, Math.max(smallest, changed[index]!)) : factor,
+    );
+    return { factors: moving, mean: [...moments.mean], square: [...moments.square] };
   });
   return { step: step + 1, layers: next };
 }

@@ -1,5 +1,6 @@
 /** The numbers that are learned for a layer, in double precision, and the steps of AdamW that change them. */
 import { UserError } from '../../../protocol/errors.ts';
+import { adamStep } from '../../calibration/adam.ts';
 import {
   type KroneckerSource,
   kroneckerFactors,
@@ -8,12 +9,8 @@ import {
 } from '../../network/kronecker.ts';
 import { product, transposed } from '../../network/small-matrix.ts';
 
-/** Decay of the moving averages of the gradient and of its square, and what keeps their ratio finite. */
-const BETA1 = 0.9;
-const BETA2 = 0.999;
-const EPSILON = 1e-8;
-/** Of AdamW in PyTorch, which the paper leaves as it is. */
-const DECAY = 0.01;
+/** The defaults of AdamW in PyTorch, which the paper leaves as they are. */
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 } as const;
 /** Rates end here of where they began. */
 const LAST_RATE = 1e-3;
 
@@ -26,26 +23,16 @@ export function cosineRate(rate: number, step: number, steps: number): number {
 /** Numbers with Adam's two moving averages. */
 export class Learned {
   readonly numbers: Float64Array;
-  readonly #mean: Float64Array;
-  readonly #square: Float64Array;
+  readonly #moments: Readonly<Record<'mean' | 'square', Float64Array>>;
 
   constructor(numbers: Float64Array) {
     this.numbers = numbers;
-    this.#mean = new Float64Array(numbers.length);
-    this.#square = new Float64Array(numbers.length);
+    this.#moments = { mean: new Float64Array(numbers.length), square: new Float64Array(numbers.length) };
   }
 
-  /** A step of AdamW, p − η (λ p + m̂/(√v̂ + ε)). @param step from 0. */
+  /** A step of AdamW. @param step from 0. */
   step(gradient: ArrayLike<number>, rate: number, step: number): void {
-    const [c1, c2] = [1 - BETA1 ** (step + 1), 1 - BETA2 ** (step + 1)];
-    for (const [i, p] of this.numbers.entries()) {
-      const g = gradient[i]!;
-      const m = BETA1 * this.#mean[i]! + (1 - BETA1) * g;
-      const v = BETA2 * this.#square[i]! + (1 - BETA2) * g * g;
-      this.#mean[i] = m;
-      this.#square[i] = v;
-      this.numbers[i] = p - rate * (DECAY * p + m / c1 / (Math.sqrt(v / c2) + EPSILON));
-    }
+    adamStep(this.numbers, gradient, this.#moments, { ...ADAM, rate, step: step + 1 });
   }
 }
 

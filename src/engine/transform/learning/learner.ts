@@ -78,15 +78,9 @@ export async function* learnRotations(
     const searchedAt = ratioSource(step, state, memory, options);
     network.setMaps(state, searchedAt ?? state);
     const batch = batchOfStep(blocks, step, options.batchSize, options.dataSeed);
-    const { microBatch } = options;
-    const { loss, tokens, gradients } = await lossAndGradients(
-      network,
-      batch,
-      microBatch,
-      signal,
-      options.loss,
-    );
-    const clipped = clip(gradients, options);
+    const found = await lossAndGradients(network, batch, options.microBatch, signal, options.loss);
+    const { loss, tokens } = found;
+    const clipped = clip(found.gradients, options);
     checkFinite(step + 1, loss, clipped.norm);
     const learningRate = learningRateAt(options.schedule, options.learningRate, step, options.steps);
     const moved = await move(
