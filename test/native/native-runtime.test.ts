@@ -199,6 +199,26 @@ test('native: thousands of runs keep no memory', { skip: cannotMeasure }, async 
   session.release();
 });
 
+test('native: more threads than 64 read, copy and compute', { skip: notBuilt }, () => {
+  const source = random(4096, 5);
+  const operation = {
+    name: 'RmsNorm',
+    attributes: { epsilon: 1e-5 },
+    inputs: [{ data: source, dims: [256, 16] }],
+    outputs: [source.length],
+  };
+  const best = addon!.instructionSets().at(-1)!;
+  const [alone] = runOperator(operation, best);
+  for (const threads of [65, 200]) {
+    const target = new Float32Array(source.length);
+    assert.equal(addon!.readTimes(source, threads, 2).length, 2);
+    addon!.copyTimes(source, target, threads, 1);
+    assert.deepEqual(target, source);
+    assertSameBits(runOperator(operation, best, threads)[0]!, alone!, `${threads} threads`);
+  }
+  assert.throws(() => addon!.readTimes(source, 0, 1), /threads must be at least 1/);
+});
+
 test('native: runtimes side by side and after each other, with other threads and instruction sets', {
   skip: notBuilt,
 }, async () => {
