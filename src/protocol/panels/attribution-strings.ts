@@ -89,5 +89,3 @@ export function attributionTexts(t: Translate) {
     layerChoices: layerChoices(t),
   };
 }
-
-export type AttributionStrings = ReturnType<typeof attributionTexts>;
