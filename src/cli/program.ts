@@ -103,7 +103,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     )
     .option(
       '--integer',
-      'multiply the quantized network in whole numbers, with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why. On a GPU: run it as an ONNX model with 8-bit activations',
+      'run the quantized network with integer matmuls (products of whole numbers), with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why. On a GPU: run it as an ONNX model with 8-bit activations',
     )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
@@ -320,7 +320,7 @@ function addGenerate(program: Command, output: Output, done: Done): void {
     )
     .option(
       '--simulate',
-      'of a run: simulate quantization in float32 instead of multiplying in whole numbers',
+      'of a run: simulate quantization in float32 (fake quantization) instead of integer matmuls',
     )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())
