@@ -143,7 +143,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     )
     .option(
       '--curve',
-      'also measure perplexity against average bits, with 8 bits in the dearest places: eight evaluations',
+      'also measure perplexity against average bits, with 8 bits in the costliest places: eight evaluations',
     )
     .option(
       '--tokens <n>',
@@ -288,7 +288,7 @@ function addGenerate(program: Command, output: Output, done: Done): void {
   program
     .command('generate <model-or-run>')
     .description(
-      'write text behind a prompt: a model folder, or a model on the Hub, at full precision; a run, by its folder or name, as it quantizes',
+      'write text behind a prompt: a model folder, or a model on the Hub, at full precision; a run, by its folder or name, as its quantized network',
     )
     .requiredOption('--prompt <text>', 'the text to go on from; with --chat, what the user says')
     .option('--tokens <n>', 'write at most so many tokens', parseWhole(1, MAX_TOKENS))
