@@ -28,15 +28,12 @@ std::vector<std::string> names_of(const ort::Session* session, CountFunction cou
 }
 
 struct CreateJob {
-  CreateJob(napi_env env, napi_value bytes) : keep(env, bytes) {
-    Bytes found = to_bytes(env, bytes);
-    model.data = found.data;
-    model.size = found.size;
-  }
+  /// @param bytes JavaScript's owner of the model's bytes.
+  CreateJob(napi_env env, napi_value bytes) : keep(env, bytes) {}
 
   std::shared_ptr<Environment> environment;
-  Keep keep;
   ModelBytes model;
+  Keep keep;
   std::shared_ptr<Session> session;
   std::exception_ptr failure;
   napi_deferred deferred = nullptr;
@@ -68,15 +65,33 @@ void complete(napi_env env, napi_status, void* data) {
   napi_delete_async_work(env, job->work);
 }
 
+ModelBytes to_model(napi_env env, const std::vector<napi_value>& arguments) {
+  Bytes found = to_bytes(env, arguments[1]);
+  ModelBytes model;
+  model.data = found.data;
+  model.size = found.size;
+  model.fuse = to_number(env, arguments[2]) != 0;
+  model.spins = to_number(env, arguments[3]) != 0;
+  model.data_folder = to_string(env, arguments[4]);
+  return model;
+}
+
+napi_value start(napi_env env, CreateJob& job) {
+  napi_value promise = nullptr;
+  check(env, napi_create_promise(env, &job.deferred, &promise));
+  napi_value name = from_string(env, "spinquant.createSession");
+  check(env, napi_create_async_work(env, nullptr, name, execute, complete, &job, &job.work));
+  check(env, napi_queue_async_work(env, job.work));
+  return promise;
+}
+
 }  // namespace
 
 Session::Session(std::shared_ptr<Environment> environment, const ModelBytes& model)
     : environment_(std::move(environment)), session_(environment_->create_session(model)) {
-  inputs_ = names_of(session_, api().SessionGetInputCount, api().SessionGetInputName);
-  outputs_ = names_of(session_, api().SessionGetOutputCount, api().SessionGetOutputName);
+  inputs_ = names_of(session_.get(), api().SessionGetInputCount, api().SessionGetInputName);
+  outputs_ = names_of(session_.get(), api().SessionGetOutputCount, api().SessionGetOutputName);
 }
-
-Session::~Session() { api().ReleaseSession(session_); }
 
 RunToken::RunToken() { check(api().CreateRunOptions(&options_)); }
 
@@ -89,18 +104,19 @@ void RunToken::terminate() {
 
 napi_value create_session(napi_env env, const std::vector<napi_value>& arguments) {
   std::shared_ptr<Environment> environment = from_handle<Environment>(env, arguments[0]);
+  // Whatever may be wrong with the arguments is found before anything holds the bytes.
+  ModelBytes model = to_model(env, arguments);
   auto job = std::make_unique<CreateJob>(env, arguments[1]);
-  job->environment = std::move(environment);
-  job->model.fuse = to_number(env, arguments[2]) != 0;
-  job->model.spins = to_number(env, arguments[3]) != 0;
-  job->model.data_folder = to_string(env, arguments[4]);
-  napi_value promise = nullptr;
-  check(env, napi_create_promise(env, &job->deferred, &promise));
-  napi_value name = from_string(env, "spinquant.createSession");
-  check(env, napi_create_async_work(env, nullptr, name, execute, complete, job.get(), &job->work));
-  check(env, napi_queue_async_work(env, job->work));
-  job.release();
-  return promise;
+  try {
+    job->environment = std::move(environment);
+    job->model = std::move(model);
+    napi_value promise = start(env, *job);
+    job.release();
+    return promise;
+  } catch (...) {
+    job->keep.release(env);
+    throw;
+  }
 }
 
 }  // namespace spinquant

@@ -16,17 +16,20 @@ class Session {
   static const napi_type_tag kTag;
 
   Session(std::shared_ptr<Environment> environment, const ModelBytes& model);
-  ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  ort::Session* get() const { return session_; }
+  ort::Session* get() const { return session_.get(); }
   const std::vector<std::string>& inputs() const { return inputs_; }
   const std::vector<std::string>& outputs() const { return outputs_; }
 
  private:
+  struct Release {
+    void operator()(ort::Session* session) const { api().ReleaseSession(session); }
+  };
+
   std::shared_ptr<Environment> environment_;
-  ort::Session* session_;
+  std::unique_ptr<ort::Session, Release> session_;
   std::vector<std::string> inputs_, outputs_;
 };
 

@@ -4,11 +4,19 @@
 namespace spinquant {
 
 Team::Team(int threads) : members_(static_cast<size_t>(threads)) {
-  if (threads < 1 || threads > 64) throw ArgumentError("threads must be in [1, 64]");
-  for (size_t member = 1; member < members_; member++) helpers_.emplace_back([this, member] { help(member); });
+  if (threads < 1) throw ArgumentError("threads must be at least 1");
+  try {
+    for (size_t member = 1; member < members_; member++) helpers_.emplace_back([this, member] { help(member); });
+  } catch (...) {
+    // The system has no more threads: those that run already must end before the team does.
+    dismiss();
+    throw;
+  }
 }
 
-Team::~Team() {
+Team::~Team() { dismiss(); }
+
+void Team::dismiss() {
   stop_ = true;
   for (std::thread& helper : helpers_) helper.join();
 }

@@ -10,7 +10,7 @@ namespace spinquant {
 
 class Team {
  public:
-  /// The calling thread is the first member.
+  /// The calling thread is the first member. Throws std::system_error where the system gives fewer threads.
   explicit Team(int threads);
   ~Team();
   Team(const Team&) = delete;
@@ -20,6 +20,7 @@ class Team {
   void run(size_t units, const std::function<void(size_t first, size_t last)>& body);
 
  private:
+  void dismiss();
   void help(size_t member);
   void run_share(size_t member) const;
 

@@ -40,7 +40,7 @@ export const target = (): Option =>
 export const dtype = (): Option =>
   new Option(
     '--dtype <type>',
-    `of numbers in huggingface and compressed-tensors; ${CHECKPOINT_DEFAULTS.dtype} by default`,
+    `floating-point type in huggingface and compressed-tensors; ${CHECKPOINT_DEFAULTS.dtype} by default`,
   ).choices(FLOAT_TYPES);
 
 export function weights(): Option {

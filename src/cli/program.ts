@@ -109,7 +109,7 @@ function addEvaluate(program: Command, output: Output, done: Done): void {
     )
     .option(
       '--integer',
-      'multiply the quantized network in whole numbers, with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why. On a GPU: run it as an ONNX model with 8-bit activations',
+      'run the quantized network with integer matmuls (products of whole numbers), with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why. On a GPU: run it as an ONNX model with 8-bit activations',
     )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
@@ -152,7 +152,7 @@ function addInspect(program: Command, output: Output, done: Done): void {
     )
     .option(
       '--curve',
-      'also measure perplexity against average bits, with 8 bits in the dearest places: eight evaluations',
+      'also measure perplexity against average bits, with 8 bits in the costliest places: eight evaluations',
     )
     .option(
       '--tokens <n>',
@@ -300,7 +300,7 @@ function addGenerate(program: Command, output: Output, done: Done): void {
   program
     .command('generate <model-or-run>')
     .description(
-      'write text behind a prompt: a model folder, or a model on the Hub, at full precision; a run, by its folder or name, as it quantizes',
+      'write text behind a prompt: a model folder, or a model on the Hub, at full precision; a run, by its folder or name, as its quantized network',
     )
     .requiredOption('--prompt <text>', 'the text to go on from; with --chat, what the user says')
     .option('--tokens <n>', 'write at most so many tokens', parseWhole(1, MAX_TOKENS))
@@ -332,7 +332,7 @@ function addGenerate(program: Command, output: Output, done: Done): void {
     )
     .option(
       '--simulate',
-      'of a run: simulate quantization in float32 instead of multiplying in whole numbers',
+      'of a run: simulate quantization in float32 (fake quantization) instead of integer matmuls',
     )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())

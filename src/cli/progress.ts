@@ -234,7 +234,7 @@ function cellText({ cell, cells, bits, title, seed, state, message }: CellEvent)
   return message === undefined ? text : `${text}: ${message}`;
 }
 
-/** `12/60 cells · 4 jobs run · 8 wait (Resources)`. */
+/** `12/60 cells · 4 jobs at work · 8 wait (Resources)`. */
 function queueText({ running, pending, reasons, cells, settled }: QueueEvent): string {
   const why = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`;
   const waiting = pending === 0 ? [] : [`${pending} wait${why}`];

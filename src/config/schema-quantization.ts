@@ -77,7 +77,7 @@ function cacheShape(what: 'Keys' | 'Values', where: string) {
       .max(1024)
       .default(0)
       .describe(
-        `The ${what.toLowerCase()} of so many tokens at the beginning of a text stay at 16 bits: attention reads the first ones most. The cache then holds numbers, not codes. Reference: 0.`,
+        `The ${what.toLowerCase()} of so many tokens at the beginning of a text stay at 16 bits: attention reads the first ones most (attention sinks). The cache then holds numbers, not codes. Reference: 0.`,
       ),
     bits: bitsSchema
       .default(4)

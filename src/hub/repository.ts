@@ -28,7 +28,7 @@ export async function askCommit(context: RequestContext): Promise<string> {
   );
   // It becomes the name of a folder.
   if (/^[0-9a-f]{40}$/.test(String(sha))) return sha;
-  throw oddAnswer(context, `the commit ${JSON.stringify(sha)}`);
+  throw oddAnswer(context, `the commit ${JSON.stringify(sha)}; a commit has 40 hexadecimal digits`);
 }
 
 /** All files of a commit. */
@@ -70,13 +70,15 @@ function checked(context: RequestContext, file: HubFile): HubFile {
   const { path, size, etag } = file;
   const isInside = !/[\\\0:]|^\/|(^|\/)\.{0,2}(\/|$)/.test(path);
   if (isInside && Number.isSafeInteger(size) && size >= 0 && /^[\w-]{8,128}$/.test(etag)) return file;
-  throw oddAnswer(context, `the file ${JSON.stringify(file)}`);
+  const allowed =
+    'a path stays in the repository, a size is a whole number, a checksum has 8 to 128 characters';
+  throw oddAnswer(context, `the file ${JSON.stringify(file)}; ${allowed}`);
 }
 
 function oddAnswer({ address, endpoint }: RequestContext, what: string): UserError {
   return new UserError(
     'hub/odd-answer',
-    `${endpoint} tells of ${describeRepository(address)} ${what}, which cannot be.`,
+    `${endpoint} answered for ${describeRepository(address)} with ${what}.`,
     'Check HF_ENDPOINT.',
   );
 }

@@ -328,8 +328,6 @@ export type RunEvent =
   | WarningEvent
   | RunFinished;
 
-export type RunEventType = RunEvent['type'];
-
 type Untimed<Event> = Event extends RunEvent ? Omit<Event, 'time'> : never;
 
 /** Stamps an event with the present time. */

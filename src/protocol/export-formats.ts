@@ -55,7 +55,7 @@ export function isModelFormat(name: string): name is ModelFormatName {
 export const EXPORT_TARGETS = {
   stock: {
     title: 'for stock ONNX Runtime',
-    summary: 'operators of unmodified ONNX Runtime: 8-bit activations, keys and values as numbers',
+    summary: 'operators of unmodified ONNX Runtime: 8-bit activations, keys and values in float32',
   },
   native: {
     title: 'with our operators',
@@ -71,7 +71,7 @@ export const EXPORT_TARGET_NAMES = Object.keys(EXPORT_TARGETS) as ExportTarget[]
 export const CHECKPOINT_FORMATS = {
   huggingface: {
     title: 'Hugging Face folder',
-    summary: 'rotations merged into weights that are numbers, for transformers',
+    summary: 'rotations merged into dequantized weights, for transformers',
     options: ['dtype', 'weights'],
   },
   'compressed-tensors': {
@@ -86,7 +86,8 @@ export const CHECKPOINT_FORMATS = {
   },
   executorch: {
     title: 'ExecuTorch',
-    summary: "the reference's consolidated checkpoint: the run's codes as bytes, tables of tokens at 8 bits",
+    summary:
+      "the reference's consolidated checkpoint: the run's codes as bytes, embeddings and output layer at 8 bits",
     options: [],
   },
 } as const satisfies Record<

@@ -31,7 +31,7 @@ export interface Rate {
 
 export interface ContenderSpeed {
   readonly name: ContenderName;
-  /** What it is, for people: `W4A8KV16, products of whole numbers`. */
+  /** What it is, for people: `W4A8KV16, integer matmul`. */
   readonly title: string;
   readonly prompt: Rate;
   readonly decode: Rate;

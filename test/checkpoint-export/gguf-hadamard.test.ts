@@ -105,7 +105,7 @@ test('a file with keys of another kind is refused', async (t) => {
     ['block_size', ['u32', 32], 'gguf/hadamard', /do not divide the 48 columns of blk\.0\.ffn_down\.weight/],
     ['sign_widths', ['i32', [40]], 'gguf/metadata', /40 signs, 1 or −1/],
     ['weight_names', ['text', ['blk.9.ffn_down.weight']], 'gguf/hadamard', /names blk\.9\.ffn_down\.weight/],
-    ['inverse_weight_names', ['text', ['token_embd.weight']], 'gguf/hadamard', /table of tokens is rotated/],
+    ['inverse_weight_names', ['text', ['token_embd.weight']], 'gguf/hadamard', /embeddings are rotated/],
   ];
   for (const [key, value, code, message] of cases) {
     const { path } = await forForks(t, { [`prism.hadamard.${key}`]: value });

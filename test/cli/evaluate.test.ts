@@ -63,12 +63,15 @@ test('a run is measured on products of whole numbers, and the table says so', {
   const shown = await spinquant(['evaluate', RUN, '--integer'], folder);
   assert.equal(shown.code, 0, shown.stderr);
   assert.match(shown.stdout, /Rotations: of 20261128T151219Z-gptq, seed 0\n/);
-  assert.match(shown.stdout, /Multiplied in whole numbers: q, k, v, o, gate, up, down\.\n$/);
+  assert.match(
+    shown.stdout,
+    /Multiplied in whole numbers \(integer matmul\): q, k, v, o, gate, up, down\.\n$/,
+  );
   const { code, stderr } = await spinquant(['evaluate', RUN, '--integer', '--kernels', 'composed'], folder);
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /whole numbers need the native operators, and this is .*composed.*\n.*leave --integer out/,
+    /Integer matmuls need the native operators, and this is .*composed.*\n.*leave --integer out/,
   );
 });
 

@@ -1,5 +1,5 @@
 /** A Slurm cluster of two nodes on this machine: one controller, and two daemons that each take themselves for a node. */
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -241,9 +241,4 @@ function killQuietly(pid: number): void {
   } catch {
     // It has just ended.
   }
-}
-
-/** The version of Slurm, for messages. */
-export function slurmVersion(): string {
-  return execFileSync('sbatch', ['--version'], { encoding: 'utf8' }).trim();
 }

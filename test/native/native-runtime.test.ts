@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import { ortLibraryPath, type ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
@@ -197,6 +197,45 @@ test('native: thousands of runs keep no memory', { skip: cannotMeasure }, async 
   // Leaking one OrtValue (about 200 bytes) for each of three tensors would be 6 MB.
   assert.ok(Math.min(...growth) < 3e6, `grew by ${growth.join(', ')} bytes`);
   session.release();
+});
+
+test('native: more threads than 64 read, copy and compute', { skip: notBuilt }, () => {
+  const source = random(4096, 5);
+  const operation = {
+    name: 'RmsNorm',
+    attributes: { epsilon: 1e-5 },
+    inputs: [{ data: source, dims: [256, 16] }],
+    outputs: [source.length],
+  };
+  const best = addon!.instructionSets().at(-1)!;
+  const [alone] = runOperator(operation, best);
+  for (const threads of [65, 200]) {
+    const target = new Float32Array(source.length);
+    assert.equal(addon!.readTimes(source, threads, 2).length, 2);
+    addon!.copyTimes(source, target, threads, 1);
+    assert.deepEqual(target, source);
+    assertSameBits(runOperator(operation, best, threads)[0]!, alone!, `${threads} threads`);
+  }
+  assert.throws(() => addon!.readTimes(source, 0, 1), /threads must be at least 1/);
+});
+
+test('native: a session that is refused holds none of its bytes', { skip: cannotMeasure }, async () => {
+  const environment = addon!.open(ortLibraryPath()!, 2, addon!.instructionSets()[0]!);
+  const refuse = (...wrong: unknown[]) => {
+    const bytes = new Uint8Array(1024);
+    const create = () => addon!.createSession(environment, bytes, ...(wrong as [0, 0, string]));
+    assert.throws(create, TypeError);
+    return new WeakRef(bytes);
+  };
+  const refused = [refuse('one'), refuse(1, 'one'), refuse(1, 1, 1)];
+  // What a weak reference was made to stays until the turn ends.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  collectGarbage();
+  assert.deepEqual(
+    refused.map((bytes) => bytes.deref()),
+    [undefined, undefined, undefined],
+  );
+  addon!.close(environment);
 });
 
 test('native: runtimes side by side and after each other, with other threads and instruction sets', {

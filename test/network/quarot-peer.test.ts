@@ -14,9 +14,10 @@ import { ropeTables } from '../../src/engine/model/rope.ts';
 import { layerExpression, prepareExpression } from '../../src/engine/network/layer-programs.ts';
 import { quantizersOf } from '../../src/engine/network/quantizers.ts';
 import { spinQuantMaps } from '../../src/engine/network/seams.ts';
-import { hadamardMatrix, planAcrossHeads, planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { planAcrossHeads, planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32, type HostTensor } from '../../src/protocol/tensor.ts';
+import { hadamardMatrix } from '../helpers/hadamard-matrix.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { layerDims, noise, randomTensor, TINY_CONFIG } from '../helpers/tiny-network.ts';
 

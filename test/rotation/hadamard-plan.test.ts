@@ -3,11 +3,11 @@ import { describe, it } from 'node:test';
 import {
   applyHadamard,
   type HadamardPlan,
-  hadamardMatrix,
   planHadamard,
   planPowerOfTwo,
   signedHadamard,
 } from '../../src/engine/rotation/hadamard-plan.ts';
+import { hadamardMatrix } from '../helpers/hadamard-matrix.ts';
 
 const FULL_WIDTHS: Readonly<Record<number, number>> = {
   1: 1,

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { gram } from '../../src/engine/rotation/dense.ts';
-import { hadamardMatrix, planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import {
   drawRotations,
   haarRotation,
   randomSignHadamard,
 } from '../../src/engine/rotation/random-rotation.ts';
+import { hadamardMatrix } from '../helpers/hadamard-matrix.ts';
 
 function orthogonalityGap(rotation: Float64Array, n: number): number {
   const product = gram(rotation, n);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { runs } from '../../src/cli/commands/runs.ts';
 import type { Output } from '../../src/cli/output.ts';
-import { type RunEvent, type RunEventType, timed } from '../../src/protocol/events.ts';
+import { type RunEvent, timed } from '../../src/protocol/events.ts';
 import { createRun, openRun, type Run, readEvents } from '../../src/runs/index.ts';
 import { experimentIn, step } from './run-of.ts';
 
@@ -143,7 +143,7 @@ test('an event that nests too deep is a line that cannot be read, and the others
 });
 
 /** One event of every type, so that a new one cannot be forgotten in the schema. */
-const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = {
+const EVERY: { readonly [T in RunEvent['type']]: Extract<RunEvent, { type: T }> } = {
   'run-started': timed({
     type: 'run-started',
     job: 'optimize',

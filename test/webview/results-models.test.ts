@@ -59,7 +59,7 @@ test('where one result is of the deployed network, a column says which products 
   const shown = changedColumns([deployed, ...others]).find(({ id }) => id === 'products');
   assert.deepEqual(
     [deployed, others[0]!].map((row) => shown?.show(row)),
-    ['whole numbers', 'simulated'],
+    ['integer matmul', 'simulated'],
   );
 });
 

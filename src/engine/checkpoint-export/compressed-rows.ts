@@ -47,7 +47,7 @@ function activationRows(question: ExportQuestion): TargetRow[] {
       ? ['steps are those of the full range, max|x| / (2^(b−1) − ½) (activations.fullRange)']
       : []),
     ...(inputs.some(({ symmetric }) => !symmetric)
-      ? ['vLLM multiplies symmetric ones alone in whole numbers (activations.symmetric)']
+      ? ['vLLM has integer matmuls for symmetric ones alone (activations.symmetric)']
       : []),
     ...(inputs.some(({ group, symmetric }) => group > 0 && !symmetric) ? ['ranges of groups hold 0'] : []),
     ...(clipsActivations(question) ? ['ranges are not clipped'] : []),

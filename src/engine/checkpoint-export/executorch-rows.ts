@@ -100,7 +100,7 @@ export function executorchRows(question: ExportQuestion): TargetRow[] {
     ...modelRows(question),
     weightRow(question),
     {
-      part: 'tables of tokens',
+      part: 'embeddings and output layer',
       run: 'embeddings and output layer at 16 bits',
       verdict: 'changed',
       there: 'rounded to 8 bits, a scale per row',

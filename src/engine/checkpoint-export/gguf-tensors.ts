@@ -88,7 +88,7 @@ function table(
     const parts: Uint8Array[] = [];
     for (const { first, count } of tableParts(vocabSize)) {
       throwIfCancelled(signal);
-      parts.push(encode(type, await rowsOf(first, count, signal), 'A table of tokens'));
+      parts.push(encode(type, await rowsOf(first, count, signal), 'The embedding or output layer'));
     }
     return Buffer.concat(parts);
   };

@@ -14,7 +14,7 @@ export function integerProducts(bench: Workbench): Products {
   if (ownKernels) return deployedProducts(bench);
   throw new UserError(
     'integer/no-kernels',
-    `Products of whole numbers need the native operators, and this is ${bench.runtime.description}.`,
+    `Integer matmuls need the native operators, and this is ${bench.runtime.description}.`,
     'Build them with `npm run build:native`, and compute on the processor with --kernels auto; or leave --integer out.',
   );
 }

@@ -36,7 +36,7 @@ async function askWhatElse(name: string): Promise<{ exact: boolean; curve: boole
     },
     {
       label: t('Estimate, and perplexity against average bits'),
-      detail: t('Also evaluates networks with 8 bits in the dearest places: some evaluations more.'),
+      detail: t('Also evaluates networks with 8 bits in the costliest places: some evaluations more.'),
       wishes: { exact: false, curve: true },
     },
     {

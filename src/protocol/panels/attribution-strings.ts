@@ -36,10 +36,10 @@ function targetNames(t: Translate): Readonly<Record<ExceptionTarget, string>> {
 
 function layerChoices(t: Translate): Readonly<Record<LayerChoice, string>> {
   return {
-    'worst:1': t('the dearest layer'),
-    'worst:2': t('the 2 dearest layers'),
-    'worst:4': t('the 4 dearest layers'),
-    'worst:8': t('the 8 dearest layers'),
+    'worst:1': t('the costliest layer'),
+    'worst:2': t('the 2 costliest layers'),
+    'worst:4': t('the 4 costliest layers'),
+    'worst:8': t('the 8 costliest layers'),
     all: t('all layers'),
   };
 }
@@ -76,7 +76,7 @@ export function attributionTexts(t: Translate) {
     nats: t('{0} nats'),
     parts: partNames(t),
     curve: t('Perplexity against bits'),
-    curveAbout: t('Average bits of what is multiplied, 8 bits in the dearest places; lower is better'),
+    curveAbout: t('Average bits of what is multiplied, 8 bits in the costliest places; lower is better'),
     averageBits: t('average bits'),
     more: t('at more bits'),
     target: t('More bits for'),
@@ -89,5 +89,3 @@ export function attributionTexts(t: Translate) {
     layerChoices: layerChoices(t),
   };
 }
-
-export type AttributionStrings = ReturnType<typeof attributionTexts>;

@@ -73,7 +73,6 @@ export type CommonIntent =
   | z.output<typeof beginSchema>
   | z.output<typeof pictureSchema>
   | z.output<typeof valuesSchema>;
-export type BeginWith = z.output<typeof beginSchema>['what'];
 export type OwnIntent<Intent> = Exclude<Intent, CommonIntent>;
 
 /** @returns the intent, or null for anything a panel of this version would not send. */

@@ -66,7 +66,7 @@ function columnTexts(t: Translate) {
 function rowTexts(t: Translate) {
   return {
     fullPrecisionMethod: t('Full precision'),
-    wholeNumbers: t('whole numbers'),
+    wholeNumbers: t('integer matmul'),
     simulated: t('simulated'),
     textSetting: t('{0} · {1} tokens × {2} windows'),
     textSettingShort: t('{0} · {1} windows'),

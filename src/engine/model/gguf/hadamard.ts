@@ -37,7 +37,7 @@ export function rotatedWeights(file: GgufFile): RotatedWeights | null {
     fields.text(hadamardKey('axis')) === HADAMARD_AXIS;
   if (!isKnown) refuse('of a kind that is not known');
   if ((fields.texts(hadamardKey('inverse_weight_names')) ?? []).length > 0)
-    refuse('whose table of tokens is rotated, too, which is not read');
+    refuse('whose embeddings are rotated, too, which is not read');
   const block = fields.count(hadamardKey('block_size'));
   if ((block & (block - 1)) !== 0) refuse(`in blocks of ${block}, which is no power of two`);
   const names = new Set(fields.texts(hadamardKey('weight_names')) ?? []);

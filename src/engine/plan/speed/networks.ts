@@ -57,7 +57,7 @@ async function* quantized(place: SpeedPlace, simulated: boolean): AsyncGenerator
   const headBits = simulated ? 16 : request.headBits;
   network.setHeadBits(headBits);
   const isInteger = (network.products?.integer.length ?? 0) > 0;
-  const how = isInteger ? 'products of whole numbers' : 'simulated in float32';
+  const how = isInteger ? 'integer matmul' : 'simulated in float32';
   return {
     name: isInteger ? 'integer' : 'simulated',
     title: `${labelOf(bench)}, ${how}${headBits < 16 ? `, the output layer in ${headBits} bits` : ''}`,
@@ -75,8 +75,8 @@ function fullPrecision({ bench }: SpeedPlace): Opened {
 function withoutIntegers({ network }: Opened, { bench }: SpeedPlace): LeftOut {
   const reasons = network.products?.others.map(({ reason }) => reason) ?? [];
   const reason = bench.cache.abilities.ownKernels
-    ? `Nothing multiplies in whole numbers${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}.`
-    : 'Products of whole numbers need the native operators: build them with `npm run build:native`.';
+    ? `No layer has an integer matmul${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}.`
+    : 'Integer matmuls need the native operators: build them with `npm run build:native`.';
   return { name: 'integer', reason };
 }
 
