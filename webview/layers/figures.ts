@@ -123,14 +123,8 @@ export class LayersFigures {
     );
     this.#heat.tools.append(this.#measure.element);
     for (const full of [this.#histogram, this.#heat, this.#channels]) full.element.classList.add('full');
-    this.element = h(
-      'div',
-      { class: 'figures' },
-      this.#histogram.element,
-      ...this.#depths.map(({ figure }) => figure.element),
-      this.#heat.element,
-      this.#channels.element,
-    );
+    const all = [this.#histogram, ...this.#depths.map(({ figure }) => figure), this.#heat, this.#channels];
+    this.element = h('div', { class: 'figures' }, ...all.map(({ element }) => element));
     fillRows(this.element);
   }
 

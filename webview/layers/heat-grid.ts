@@ -1,6 +1,7 @@
 /** A heat map: layers along the x axis, a row for each site or part. */
 import type { ChartModel, ChartSpec, Row } from '../shared/chart-model.ts';
-import { fittedSpec, xAxis } from '../shared/spec-parts.ts';
+import { layerAxis } from '../shared/layers-spec.ts';
+import { fittedSpec } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
 import { colorLegend } from './color-legend.ts';
 
@@ -64,20 +65,13 @@ function ends(least: number, largest: number, log: boolean): { least: number; la
 /** Light to dark by the theme's own background and foreground, as the channels are. */
 function heatSpec({ rows, title, log, moreIsWorse, labelPx = LABEL_PX }: HeatGrid, theme: Theme): ChartSpec {
   const colors = [theme.background, theme.foreground];
-  const axis = {
-    title: null,
-    format: 'd',
-    tickMinStep: 1,
-    tickCount: 8,
-    labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
-  };
   const y = {
     field: 'row',
     type: 'nominal',
     scale: { domain: rows, paddingInner: 0.08, paddingOuter: 0 },
     axis: { title: null, domain: false, ticks: false, labelLimit: labelPx },
   };
-  const span = { x: xAxis('from', [-0.5, { expr: 'layerMax' }], axis), x2: { field: 'to' }, y };
+  const span = { x: layerAxis('from'), x2: { field: 'to' }, y };
   return fittedSpec(
     ROW_PX * Math.max(1, rows.length),
     { layerMax: 1, layerWord: '', least: 0.1, largest: 1 },

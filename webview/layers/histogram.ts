@@ -149,18 +149,11 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
     encoding: { ...span, y: countAxis(side, logCounts, strings.count), y2: { field: 'floor' } },
   });
   const color = category('side', SIDES, [beforeColor(theme), theme.accent]);
+  const shade = { type: 'rect', color: theme.muted, opacity: 0.25 };
   const pixels = (field: string) => ({ field, scale: null, axis: null, type: 'quantitative' });
   const layer = [
-    {
-      data: { name: 'brush' },
-      mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
-      encoding: span,
-    },
-    {
-      data: { name: 'cursor' },
-      mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
-      encoding: span,
-    },
+    { data: { name: 'brush' }, mark: shade, encoding: span },
+    { data: { name: 'cursor' }, mark: shade, encoding: span },
     bar('before'),
     bar('after'),
     {

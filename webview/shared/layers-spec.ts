@@ -14,6 +14,17 @@ export interface LayersAxis {
   readonly minExtent: number;
 }
 
+/** The axis of layers, with the parameters `layerMax` and `layerWord`. */
+export function layerAxis(field: string) {
+  return xAxis(field, [-0.5, { expr: 'layerMax' }], {
+    title: null,
+    format: 'd',
+    tickMinStep: 1,
+    tickCount: 8,
+    labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
+  });
+}
+
 /**
  * Two lines over the layers of a model, one for each of `sides`. The first, for comparison, is muted, dashed, with hollow
  * circles; the second, which counts, is in accent, solid, with filled squares.
@@ -25,19 +36,11 @@ export function layersSpec(
   sides: readonly [string, string],
   { log, labels, minExtent }: LayersAxis,
 ): ChartSpec {
-  const x = (field: string) =>
-    xAxis(field, [-0.5, { expr: 'layerMax' }], {
-      title: null,
-      format: 'd',
-      tickMinStep: 1,
-      tickCount: 8,
-      labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
-    });
   const bySide = (range: readonly (string | readonly number[])[]) => category('side', sides, range);
   const y = valueAxis(log, labels, minExtent);
   const color = bySide([beforeColor(theme), theme.accent]);
   const points = {
-    x: x('layer'),
+    x: layerAxis('layer'),
     y,
     color,
     shape: bySide(['circle', 'square']),
@@ -55,12 +58,16 @@ export function layersSpec(
     { layerMax: 1, layerWord: '', yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
     {
       layer: [
-        { data: { name: 'selected' }, mark: band, encoding: { x: x('from'), x2: { field: 'to' } } },
-        { data: { name: 'cursor' }, mark: { type: 'rule', color: theme.muted }, encoding: { x: x('layer') } },
+        { data: { name: 'selected' }, mark: band, encoding: { x: layerAxis('from'), x2: { field: 'to' } } },
+        {
+          data: { name: 'cursor' },
+          mark: { type: 'rule', color: theme.muted },
+          encoding: { x: layerAxis('layer') },
+        },
         {
           data: { name: 'points' },
           mark: { type: 'line', invalid: 'break-paths-show-path-domains' },
-          encoding: { x: x('layer'), y, color, strokeDash: bySide([MUTED_DASHES, SOLID]) },
+          encoding: { x: layerAxis('layer'), y, color, strokeDash: bySide([MUTED_DASHES, SOLID]) },
         },
         {
           data: { name: 'points' },

@@ -89,6 +89,18 @@ function piecesOf(settings: readonly string[], { placed }: Points): Row[] {
   });
 }
 
+/** Pieces of a line that lead beyond the axis are dotted. */
+const BEYOND_DASHES = {
+  ...category('beyond', [], []),
+  scale: {
+    domain: [false, true],
+    range: [
+      [1, 0],
+      [2, 3],
+    ],
+  },
+};
+
 /**
  * Data sets: `points` {series, bits, value}, `bars` {series, bits, least, largest}, `pieces` {series, piece, beyond,
  * bits, value}, `far` {bits, value, label, atLeft}, `full` {value, label}.
@@ -106,24 +118,10 @@ function bitsSpec(
   const x = { field: 'bits', type: 'ordinal', scale, axis };
   const y = (field: string) => measureAxis('y', field, log, { minExtent: 40 });
   const { color, shape } = seriesChannels(series, theme.background, standalone);
-  const strokeDash = {
-    ...category('beyond', [], []),
-    scale: {
-      domain: [false, true],
-      range: [
-        [1, 0],
-        [2, 3],
-      ],
-    },
-  };
   const layer = (name: string, mark: unknown, encoding: object) => ({ data: { name }, mark, encoding });
-  const label = {
-    align: 'right',
-    // The side of the line where quantized models are not: below the least perplexity, above the best accuracy.
-    baseline: isPerplexity ? 'top' : 'bottom',
-    dy: isPerplexity ? 4 : -2,
-    fill: theme.muted,
-  };
+  // The side of the line where quantized models are not: below the least perplexity, above the best accuracy.
+  const side = isPerplexity ? { baseline: 'top', dy: 4 } : { baseline: 'bottom', dy: -2 };
+  const label = { align: 'right', ...side, fill: theme.muted };
   const fullLine = { type: 'rule', strokeDash: [5, 3], color: theme.muted };
   const point = { type: 'point', filled: true, opacity: 1, size: 55 };
   return fittedSpec(
@@ -132,7 +130,13 @@ function bitsSpec(
     {
       layer: [
         layer('full', fullLine, { y: y('value') }),
-        layer('pieces', 'line', { x, y: y('value'), color, strokeDash, detail: { field: 'piece' } }),
+        layer('pieces', 'line', {
+          x,
+          y: y('value'),
+          color,
+          strokeDash: BEYOND_DASHES,
+          detail: { field: 'piece' },
+        }),
         layer(
           'bars',
           { type: 'rule', strokeWidth: 1.5 },

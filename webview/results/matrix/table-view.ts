@@ -35,29 +35,11 @@ export const rowKey = ({ bits, method }: Pick<MatrixRow, 'bits' | 'method'>): st
 /** Blocks of bits, in each a row for each method; every number leads to its runs. */
 export function matrixTableView(input: MatrixTableInput): HTMLElement {
   const { table, name, strings } = input;
-  const columns = shownColumns(table);
-  const head = [
-    h('th', { scope: 'col', class: 'stay' }, strings.method),
-    ...columns.map((title) =>
-      h('th', { scope: 'col', class: 'number' }, title === '' ? strings.state : title),
-    ),
-    ...publishedOf(input).metrics.map((metric) =>
-      h(
-        'th',
-        { scope: 'col', class: 'number published' },
-        fill(strings.publishedColumn, strings.kinds[metric]),
-      ),
-    ),
-    ...(hasMixed(table) ? [h('th', { scope: 'col', class: 'number' }, strings.averageBits)] : []),
-    h('th', { scope: 'col', class: 'number' }, strings.time),
-  ];
+  // Before the first number there is a column for the state of the cells.
+  const columns =
+    table.columns.length === 0 ? [strings.state] : table.columns.map((column) => heading(column, strings));
   const notes = notesOf(table, strings);
   const published = publishedOf(input);
-
-  function shownColumns({ columns: measured }: MatrixTable): string[] {
-    // Before the first number there is a column for the state of the cells.
-    return measured.length === 0 ? [''] : measured.map((column) => heading(column, strings));
-  }
 
   return h(
     'div',
@@ -75,7 +57,7 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
         'table',
         { class: columns.length > 2 ? 'results pivot matrix many' : 'results pivot matrix' },
         h('caption', {}, h('span', {}, fill(strings.caption, name))),
-        h('thead', {}, h('tr', {}, ...head)),
+        h('thead', {}, h('tr', {}, ...headOf(input, columns))),
         ...blocksOf(table).map((block) => blockView(block, columns.length, input)),
       ),
     ),
@@ -84,6 +66,20 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
     ...(notes.length === 0 ? [] : [notesView(notes, strings.notes)]),
     ...(published.notes.length === 0 ? [] : [notesView(published.notes, strings.publishedNotes)]),
   );
+}
+
+function headOf(input: MatrixTableInput, columns: readonly string[]): HTMLElement[] {
+  const { table, strings } = input;
+  const numbers = (titles: readonly string[], also = '') =>
+    titles.map((title) => h('th', { scope: 'col', class: `number${also}` }, title));
+  const { metrics } = publishedOf(input);
+  const published = metrics.map((metric) => fill(strings.publishedColumn, strings.kinds[metric]));
+  return [
+    h('th', { scope: 'col', class: 'stay' }, strings.method),
+    ...numbers(columns),
+    ...numbers(published, ' published'),
+    ...numbers([...(hasMixed(table) ? [strings.averageBits] : []), strings.time]),
+  ];
 }
 
 function notesView(notes: readonly string[], title: string): HTMLElement {
