@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { EvaluateResult, GenerateResult } from '../../../src/engine/index.ts';
 import type { RunEvent } from '../../../src/protocol/events.ts';
-import { openRun, type Run } from '../../../src/runs/index.ts';
+import { listRuns, openRun, type Run } from '../../../src/runs/index.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { ROOT } from '../rig/rig.ts';
 
@@ -19,6 +19,13 @@ export async function newestRun(folder: string, word = ''): Promise<Run | null> 
     .at(-1);
   if (name === undefined || !existsSync(join(runs, name, 'run.json'))) return null;
   return openRun(join(runs, name));
+}
+
+export async function newestRotated(folder: string): Promise<Run | null> {
+  const { runs } = await listRuns(join(folder, '.spinquant', 'runs'));
+  for (const run of runs.toSorted((a, b) => (a.dir < b.dir ? 1 : -1)))
+    if ((await run.readExperiment()).rotation.r1 !== 'none') return run;
+  return null;
 }
 
 export async function lossesOf(run: Run): Promise<number[]> {

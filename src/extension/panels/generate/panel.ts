@@ -12,6 +12,7 @@ import {
 } from '../../../protocol/panels/generate.ts';
 import { MOST_RUNS } from '../../../protocol/panels/generate-limits.ts';
 import { generateStrings } from '../../../protocol/panels/generate-strings.ts';
+import type { Run } from '../../../runs/index.ts';
 import { experimentOverrides } from '../../jobs/launch.ts';
 import { pickRunAmong, runDirOf } from '../../runs/choose.ts';
 import { isUnrotated } from '../../runs/summaries.ts';
@@ -38,7 +39,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
   readonly #names = new Map<string, RunName>();
   /** Folders of runs without any rotation, among those that were looked at. */
   readonly #unrotated = new Set<string>();
-  readonly #looked = new Set<string>();
+  readonly #looks = new Map<string, Promise<void>>();
   #next = 1;
 
   constructor(services: Services) {
@@ -63,6 +64,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
   async state(): Promise<GenerateState> {
     const { runs } = this.services;
     for (const dir of this.#comparison?.runs ?? []) await this.#lookForRotations(dir);
+    if (!this.memory.runs) await this.#lookForFirst();
     const named = (dirs: readonly string[]) => dirs.map((dir) => this.#named(dir));
     return generateState({
       strings: this.strings,
@@ -95,13 +97,19 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     }
   }
 
+  #lookForRotations(dir: string): Promise<void> {
+    const look = this.#looks.get(dir) ?? this.#readRotations(dir);
+    this.#looks.set(dir, look);
+    return look;
+  }
+
   /** What a run does is settled when it begins. One whose experiment cannot be read says nothing of it. */
-  async #lookForRotations(dir: string): Promise<void> {
-    const run = this.services.runs.get(dir);
-    if (run === undefined || this.#looked.has(dir)) return;
-    this.#looked.add(dir);
-    const experiment = await run.readExperiment().catch(() => null);
-    if (experiment !== null && isUnrotated(experiment.rotation)) this.#unrotated.add(dir);
+  async #readRotations(dir: string): Promise<void> {
+    const experiment = await this.services.runs
+      .get(dir)
+      ?.readExperiment()
+      .catch(() => null);
+    if (experiment && isUnrotated(experiment.rotation)) this.#unrotated.add(dir);
   }
 
   #named(dir: string): RunName {
@@ -112,12 +120,25 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     return run ? name : deletedName(name, this.strings);
   }
 
-  /** Those the person chose, as far as they are there; at first the newest that finished. */
+  /** What is written without rotations is seldom what a person wants to see first. */
+  async #lookForFirst(): Promise<void> {
+    for (const run of this.#finished()) {
+      await this.#lookForRotations(run.dir);
+      if (!this.#unrotated.has(run.dir)) return;
+    }
+  }
+
+  #finished(): readonly Run[] {
+    return this.services.runs.list().filter(({ record }) => record.status === 'finished');
+  }
+
+  /** Those the person chose, as far as they are there; at first the newest with rotations that finished. */
   #chosen(): readonly string[] {
     const { runs } = this.services;
     if (this.memory.runs) return this.memory.runs.filter((dir) => runs.get(dir) !== undefined);
-    const newest = runs.list().find(({ record }) => record.status === 'finished');
-    return newest ? [newest.dir] : [];
+    const finished = this.#finished();
+    const first = finished.find(({ dir }) => !this.#unrotated.has(dir)) ?? finished[0];
+    return first ? [first.dir] : [];
   }
 
   #choose(runs: readonly string[]): void {
