@@ -10,6 +10,7 @@ import { WorkerJobs } from './jobs/index.ts';
 import { UnfinishedJobs } from './jobs/unfinished.ts';
 import type { Parts } from './parts.ts';
 import { WorkspaceRuns } from './runs/store.ts';
+import { RunSummaries } from './runs/summaries.ts';
 import { TrustedWorker } from './trust.ts';
 
 export interface BuiltParts {
@@ -36,7 +37,8 @@ export function buildParts(context: vscode.ExtensionContext, own: Own): BuiltPar
   const tables = new TableCounts({ runs, reasons, log });
   const estimates = own(workerEstimates(worker, jobs, log));
   const compareText: Parts['compareText'] = async (...given) => (await worker.connect()).compare(...given);
-  const services = { jobs, runs, experiments, reasons, tables, estimates, compareText };
+  const summaries = own(new RunSummaries(runs, log));
+  const services = { jobs, runs, summaries, experiments, reasons, tables, estimates, compareText };
   return { parts: { context, log, worker, ...services }, unfinished };
 }
 

@@ -16,7 +16,6 @@ import { registerLayers } from './layers/register.ts';
 import { registerModels } from './models/register.ts';
 import { registerPanels } from './panels/index.ts';
 import { registerRuns } from './runs/register.ts';
-import { RunSummaries } from './runs/summaries.ts';
 import type { Services } from './services.ts';
 import { onceAllowed } from './trust.ts';
 
@@ -31,11 +30,10 @@ export function activate(context: vscode.ExtensionContext): Services {
   };
   const built = buildParts(context, own);
   const { parts } = built;
-  const { log } = parts;
+  const { log, summaries } = parts;
   worker = parts.worker;
   unfinished = built.unfinished;
   const { left } = unfinished;
-  const summaries = own(new RunSummaries(parts.runs, log));
   const checker = own(new ExperimentChecker(parts.worker, log));
   own(onceAllowed(() => registerJobCommands(parts), log));
   own(showJobStatus(parts));

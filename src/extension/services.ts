@@ -10,6 +10,7 @@ import type { Run } from '../runs/index.ts';
 import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import type { ExperimentEstimates } from './experiments/estimates.ts';
 import type { TableCounts } from './experiments/table-counts.ts';
+import type { RunSummaries } from './runs/summaries.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'attribute';
 export type JobState = 'waiting' | 'running' | 'finished' | 'paused' | 'cancelled' | 'failed' | 'interrupted';
@@ -115,6 +116,7 @@ export interface Services {
   readonly context: vscode.ExtensionContext;
   readonly jobs: Jobs;
   readonly runs: RunStore;
+  readonly summaries: Pick<RunSummaries, 'of'>;
   readonly experiments: ExperimentList;
   readonly compareText: CompareText;
   readonly reasons: Pick<WorkerCellReasons, 'of' | 'told' | 'onDidChange'>;

@@ -15,7 +15,7 @@ import { generateStrings } from '../../../protocol/panels/generate-strings.ts';
 import type { Run } from '../../../runs/index.ts';
 import { experimentOverrides } from '../../jobs/launch.ts';
 import { pickRunAmong, runDirOf } from '../../runs/choose.ts';
-import { isUnrotated } from '../../runs/summaries.ts';
+import { isPlain } from '../../runs/summaries.ts';
 import type { Services } from '../../services.ts';
 import { translate } from '../../words.ts';
 import { Panel } from '../panel.ts';
@@ -39,7 +39,6 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
   readonly #names = new Map<string, RunName>();
   /** Folders of runs without any rotation, among those that were looked at. */
   readonly #unrotated = new Set<string>();
-  readonly #looks = new Map<string, Promise<void>>();
   #next = 1;
 
   constructor(services: Services) {
@@ -63,8 +62,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
 
   async state(): Promise<GenerateState> {
     const { runs } = this.services;
-    for (const dir of this.#comparison?.runs ?? []) await this.#lookForRotations(dir);
-    if (!this.memory.runs) await this.#lookForFirst();
+    await this.#lookForRotations();
     const named = (dirs: readonly string[]) => dirs.map((dir) => this.#named(dir));
     return generateState({
       strings: this.strings,
@@ -97,19 +95,20 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     }
   }
 
-  #lookForRotations(dir: string): Promise<void> {
-    const look = this.#looks.get(dir) ?? this.#readRotations(dir);
-    this.#looks.set(dir, look);
-    return look;
-  }
-
-  /** What a run does is settled when it begins. One whose experiment cannot be read says nothing of it. */
-  async #readRotations(dir: string): Promise<void> {
-    const experiment = await this.services.runs
-      .get(dir)
-      ?.readExperiment()
-      .catch(() => null);
-    if (experiment && isUnrotated(experiment.rotation)) this.#unrotated.add(dir);
+  /** Looks at the runs that are shown, and for the first one: what is written without rotations is seldom wanted first. */
+  async #lookForRotations(): Promise<void> {
+    const { runs, summaries } = this.services;
+    const isRotated = async (run: Run): Promise<boolean> => {
+      const isUnrotated = isPlain(await summaries.of(run));
+      if (isUnrotated) this.#unrotated.add(run.dir);
+      return !isUnrotated;
+    };
+    for (const dir of this.#comparison?.runs ?? []) {
+      const run = runs.get(dir);
+      if (run) await isRotated(run);
+    }
+    if (this.memory.runs) return;
+    for (const run of this.#finished()) if (await isRotated(run)) return;
   }
 
   #named(dir: string): RunName {
@@ -118,14 +117,6 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     const unknown = { dir, name: basename(dir), title: basename(dir), bits: '', startedAt: '' };
     const name = this.#names.get(dir) ?? unknown;
     return run ? name : deletedName(name, this.strings);
-  }
-
-  /** What is written without rotations is seldom what a person wants to see first. */
-  async #lookForFirst(): Promise<void> {
-    for (const run of this.#finished()) {
-      await this.#lookForRotations(run.dir);
-      if (!this.#unrotated.has(run.dir)) return;
-    }
   }
 
   #finished(): readonly Run[] {
