@@ -27,7 +27,7 @@ export { RunHistory } from './history.ts';
 export { type KeyOffsetChoice, parseKeyChoices } from './key-offset.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';
-export { type FolderLock, takeLock } from './lock.ts';
+export { type FolderLock, takeLock, takeLockIfFree } from './lock.ts';
 export { isLocked } from './lock-files.ts';
 export * from './matrix/index.ts';
 export type { RoundingRecord } from './old-forms.ts';

@@ -45,6 +45,16 @@ export function takeLock(dir: string, options: LockOptions = {}): Taken {
   return writingNow(lockFolder(dir), () => take(dir, options));
 }
 
+/** @returns null while another process holds the folder. */
+export function takeLockIfFree(dir: string): FolderLock | null {
+  try {
+    return takeLock(dir).lock;
+  } catch (error) {
+    if (error instanceof UserError && error.code === 'runs/busy') return null;
+    throw error;
+  }
+}
+
 function take(dir: string, { force = false, brief = false }: LockOptions): Taken {
   makeFolder(dir);
   const token = randomBytes(12).toString('hex');

@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clusterSchema, experimentOfText } from '../../src/config/index.ts';
 import { ClusterFolder } from '../../src/engine/plan/cluster/folder.ts';
 import { cancelCluster } from '../../src/engine/plan/cluster/jobs.ts';
-import { lockFolder, waitForFolder } from '../../src/engine/plan/cluster/lock.ts';
+import { waitForFolder } from '../../src/engine/plan/cluster/lock.ts';
 import { giveFreePlaces, liveTasks, submitTasks } from '../../src/engine/plan/cluster/submit.ts';
+import { takeLockIfFree } from '../../src/runs/index.ts';
 
 const skip = process.platform === 'win32' && 'the programs are shell scripts';
 const place = mkdtempSync(join(tmpdir(), 'spinquant-cancel-'));
@@ -126,7 +127,7 @@ test('where nothing was handed over, cancelling leaves no folder', { skip }, asy
 
 test('a folder that stays in use is told', async () => {
   await folder.make();
-  const lock = lockFolder(folder);
+  const lock = takeLockIfFree(folder.path);
   await assert.rejects(waitForFolder(folder, 0), { code: 'cluster/busy', message: /is in use/ });
   lock?.release();
   (await waitForFolder(folder, 0)).release();

@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writing } from '../../disk/faults.ts';
-import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
-import { type FolderLock, takeLock } from '../../runs/index.ts';
+import { throwIfCancelled } from '../../protocol/errors.ts';
+import { type FolderLock, takeLockIfFree } from '../../runs/index.ts';
 
 /** Who meets a step that another process is at work on waits for it, or leaves it and throws {@link StepBusy}. */
 export type WhenBusy = 'wait' | 'leave';
@@ -32,12 +32,9 @@ export async function claimStep(
 ): Promise<Claim> {
   await writing(folder, () => mkdir(folder, { recursive: true }));
   for (;;) {
-    try {
-      return takeLock(folder).lock;
-    } catch (error) {
-      if (!(error instanceof UserError && error.code === 'runs/busy')) throw error;
-      if (whenBusy === 'leave') throw new StepBusy(name);
-    }
+    const lock = takeLockIfFree(folder);
+    if (lock !== null) return lock;
+    if (whenBusy === 'leave') throw new StepBusy(name);
     throwIfCancelled(signal);
     await sleep(LOOK_MS);
   }

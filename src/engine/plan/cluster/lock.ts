@@ -1,7 +1,7 @@
 /** One process at a time writes what was submitted: who hands over jobs, and who cancels them. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../../../protocol/errors.ts';
-import { type FolderLock, takeLock } from '../../../runs/index.ts';
+import { type FolderLock, takeLockIfFree } from '../../../runs/index.ts';
 import type { ClusterFolder } from './folder.ts';
 
 /** A question to the controller ends within a minute, and a holder that is gone is known after another. */
@@ -9,21 +9,11 @@ const MOST_WAIT_MS = 180_000;
 /** The folder is so often asked for. */
 const LOOK_MS = 200;
 
-/** @returns null where another process holds the folder. */
-export function lockFolder({ path }: ClusterFolder): FolderLock | null {
-  try {
-    return takeLock(path).lock;
-  } catch (error) {
-    if (error instanceof UserError && error.code === 'runs/busy') return null;
-    throw error;
-  }
-}
-
 /** @throws UserError `cluster/busy` where another process keeps the folder. */
 export async function waitForFolder(folder: ClusterFolder, mostMs = MOST_WAIT_MS): Promise<FolderLock> {
   const end = Date.now() + mostMs;
   for (;;) {
-    const lock = lockFolder(folder);
+    const lock = takeLockIfFree(folder.path);
     if (lock !== null) return lock;
     if (Date.now() > end)
       throw new UserError(

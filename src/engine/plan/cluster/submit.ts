@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import manifest from '../../../../package.json' with { type: 'json' };
 import type { Cluster, ResolvedExperiment } from '../../../config/index.ts';
+import { takeLockIfFree } from '../../../runs/index.ts';
 import type { QueueEntry } from '../../scheduler/queue.ts';
 import { scriptOf } from '../../scheduler/script.ts';
 import { raiseLimit, submitArray } from '../../scheduler/slurm.ts';
 import type { Demand } from './demand.ts';
 import type { ClusterFolder, Submission, Task } from './folder.ts';
-import { lockFolder } from './lock.ts';
 
 /** What all submissions of an experiment have in common. */
 export interface Handing {
@@ -71,7 +71,7 @@ function countBySubmission(live: readonly LiveTask[]): { submission: Submission;
 export async function giveFreePlaces(handing: Handing, live: readonly LiveTask[]): Promise<void> {
   const { cluster, folder } = handing;
   if (freePlaces(cluster.maxJobs, live) === 0) return;
-  const lock = lockFolder(folder);
+  const lock = takeLockIfFree(folder.path);
   if (lock === null) return;
   try {
     const now = asWritten(live, await folder.submissions());
@@ -108,7 +108,7 @@ export async function submitTasks(
   choose: (submissions: readonly Submission[]) => { readonly tasks: readonly Task[]; readonly limit: number },
 ): Promise<Submission | null> {
   const { folder } = handing;
-  const lock = lockFolder(folder);
+  const lock = takeLockIfFree(folder.path);
   if (lock === null) return null;
   try {
     const { tasks, limit } = choose(await folder.submissions());
