@@ -126,7 +126,7 @@ function attention(
     : mix(parts, shape, tables, watchers);
 }
 
-/** What attention of every kind is computed from. */
+/** Inputs of attention of every kind. */
 interface Heads {
   /** Before their map and stacked [B, G, (H/G)·S, h], where an offset asks for them. */
   readonly unmapped: () => Value;
@@ -137,7 +137,7 @@ interface Heads {
   /** [T, G·h], and [B, G, S, h] of such. */
   readonly values: Value;
   readonly ofHeads: (values: Value) => Value;
-  /** What is taken out of keys [G, h], and what it is behind RoPE; null where nothing is. */
+  /** They are taken out of keys [G, h], without and behind RoPE; null where nothing is. */
   readonly offset: Value | null;
   readonly constant: Value | null;
   readonly mask: { readonly scale: number; readonly rows: number; readonly window: number };

@@ -171,7 +171,7 @@ interface Merged {
   readonly round: RoundsSite;
 }
 
-/** Of what the readers of a site see [T, in] with the weights of linear layers, without their biases. */
+/** Products of a site's activations [T, in] with the weights of linear layers, without their biases. */
 function mergedProducts(
   { inputs, learn, bases, preparedOf, round }: Merged,
   site: ReadSite,

@@ -6,7 +6,7 @@ import { networkBytes } from './memory.ts';
 import type { StepContext } from './step.ts';
 import { type Blocks, sizeOfText } from './steps/texts.ts';
 
-/** What a method that rounds asks of the machine, with the memory of the merged network that it looks at. */
+/** The cost of a method that rounds has the memory of the merged network that it looks at. */
 export function roundingCost(
   { bench }: StepContext,
   experiment: ResolvedExperiment,

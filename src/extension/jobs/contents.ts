@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { experimentText } from '../experiments/files.ts';
 import type { JobRequest } from '../services.ts';
 
-/** What an experiment holds, in few letters: the queue knows by it what it was asked for already. */
+/** A hash of an experiment's text: the queue knows by it what it was asked for already. */
 export function contentsOfText(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }

@@ -1,5 +1,5 @@
 /**
- * What one worker process is asked for. All of it shares the process: none of it is killed while another part is wanted.
+ * The open requests to one worker process, which they share: it is not killed while one of them is wanted.
  * Knows nothing of the editor.
  */
 import type { WorkerMethod } from '../../protocol/worker.ts';

@@ -11,7 +11,7 @@ import { WorkerEnded } from './worker-ended.ts';
 export interface QueueHost {
   /** The worker, started when there is none. */
   connect(): Promise<WorkerClient>;
-  /** What the editor's settings say for an experiment. */
+  /** The editor's settings for an experiment. */
   overrides(experiment: string): ExperimentOverrides;
   /** A job is about to leave a run, whose folder holds how it went: resolves when whoever shows runs has read that. */
   ending(runDir: string): Promise<void>;
